@@ -1,1 +1,51 @@
-"""halfulp layer."""
+"""Number formats: what they are, and how values are rounded to them."""
+
+from halfulp.dtypes.format import FloatFormat, Format, IntFormat, Specials
+from halfulp.dtypes.formats import (
+    BF16,
+    E3M4,
+    E4M3,
+    E4M3FN,
+    E5M2,
+    FORMATS,
+    FP16,
+    FP32,
+    INT8,
+    INT16,
+    INT32,
+    TF32,
+    UINT8,
+    UINT16,
+    UINT32,
+    UnknownFormat,
+    cfp8,
+    parse_format,
+)
+from halfulp.dtypes.rounding import Overflow, Rounding
+
+__all__ = [
+    "BF16",
+    "E3M4",
+    "E4M3",
+    "E4M3FN",
+    "E5M2",
+    "FORMATS",
+    "FP16",
+    "FP32",
+    "INT8",
+    "INT16",
+    "INT32",
+    "TF32",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "FloatFormat",
+    "Format",
+    "IntFormat",
+    "Overflow",
+    "Rounding",
+    "Specials",
+    "UnknownFormat",
+    "cfp8",
+    "parse_format",
+]
