@@ -1,0 +1,154 @@
+"""Compiled kernels: one decorator, and a cache on disk that cannot go stale.
+
+numba's own cache looks at one source file only: a constant or a lane operation changed in another file would go on
+giving the old bits. Here the folder's name is a digest of every source that a kernel can depend on, of the compiler's
+versions and of the processor, so a change of any of them starts an empty folder. Cache files are pickles: a folder that
+others may write to is not used.
+"""
+
+import functools
+import hashlib
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding
+import numba
+import platformdirs
+from numba.core import config
+
+#: Sources that every kernel depends on: this layer.
+_FOUNDATION = Path(__file__).parent
+
+
+class KernelsDisabled(RuntimeError):
+    """NUMBA_DISABLE_JIT is set: the kernels exist only as compiled code."""
+
+
+def _processor() -> str:
+    """What numba compiles for: the host's name and features unless the environment forces others."""
+    name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    if config.CPU_FEATURES is not None:
+        features = str(config.CPU_FEATURES)
+    else:
+        features = llvmlite.binding.get_host_cpu_features().flatten()
+    return f"{llvmlite.binding.get_process_triple()} {name} {features}"
+
+
+@functools.cache
+def source_digest(*folders: Path) -> str:
+    """Digest of every Python source in `folders`, the compiler's versions and the processor."""
+    digest = hashlib.sha256()
+    for text in (numba.__version__, llvmlite.__version__, _processor()):
+        digest.update(text.encode() + b"\0")
+    for folder in folders:
+        for source in sorted(folder.glob("*.py")):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def _base_folder() -> Path:
+    given = os.environ.get("HALFULP_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
+    return Path(given) / "halfulp" if given else Path(platformdirs.user_cache_dir("halfulp"))
+
+
+def _refusal(folder: Path) -> str | None:
+    """Why `folder` may not hold compiled code; makes it when it is missing."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = folder.lstat()
+    except OSError as error:
+        return f"{folder} cannot be made or read ({error.strerror})"
+    if not stat.S_ISDIR(about.st_mode):
+        return f"{folder} is not a folder"
+    if hasattr(os, "getuid") and about.st_uid != os.getuid():
+        return f"{folder} belongs to another user"
+    if about.st_mode & 0o077:
+        return f"{folder} is open to others (mode {stat.S_IMODE(about.st_mode):04o}); allowed is 0700"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return f"{folder} is not writable"
+    return None
+
+
+@functools.cache
+def _cache() -> tuple[Path | None, str | None]:
+    folder = _base_folder() / "kernels"
+    # the read-only file system of a container passes the permission bits: try
+    refusal = _refusal(folder)
+    if refusal is None and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        refusal = f"{folder} is on a read-only file system"
+    return (None, refusal) if refusal else (folder, None)
+
+
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept, or None when no folder may be used (see `cache_refusal`).
+
+    `HALFULP_CACHE_DIR` or `NUMBA_CACHE_DIR` choose another place. The folder belongs to the user alone (mode 0700).
+    """
+    return _cache()[0]
+
+
+def cache_refusal() -> str | None:
+    """Why compiled kernels are not kept on disk, or None when they are."""
+    return _cache()[1]
+
+
+def _guard(cache: Any) -> None:
+    """Make a full disk or a damaged entry cost a compilation, never a result."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except Exception:  # a damaged pickle may raise anything: compile again
+            return None
+
+    def save_overload(signature: Any, data: Any) -> None:
+        try:
+            save(signature, data)
+        except OSError as error:
+            warnings.warn(
+                f"{cache.cache_path}: a compiled kernel could not be kept ({error.strerror}); it is compiled again next time",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
+
+
+def _disabled(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def refuse(*args: Any) -> None:
+        raise KernelsDisabled(
+            "NUMBA_DISABLE_JIT is set, but halfulp's kernels exist only as compiled code; unset NUMBA_DISABLE_JIT"
+        )
+
+    return refuse
+
+
+def kernel(function: Callable[..., None]) -> Any:
+    """Compile `function` without the interpreter's lock, kept on disk under a digest of all that it depends on.
+
+    `function` takes Python integers (addresses, counts) only, so that one entry serves it.
+    """
+    if config.DISABLE_JIT:
+        return _disabled(function)
+    folder = cache_folder()
+    if folder is None:
+        return numba.njit(nogil=True)(function)
+    sources = {_FOUNDATION, Path(function.__code__.co_filename).parent}
+    place = folder / source_digest(*sorted(sources))
+    if _refusal(place) is not None:
+        return numba.njit(nogil=True)(function)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(place)
+    try:
+        dispatcher = numba.njit(nogil=True, cache=True)(function)
+    finally:
+        config.CACHE_DIR = before
+    _guard(dispatcher._cache)
+    return dispatcher
