@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.jit import kernel
-from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes, lane_loop
+from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
+from halfulp.dtypes.loops import lane_loop
 from halfulp.dtypes.parameters import (
     INF32,
     MAGNITUDE32,
@@ -53,7 +54,7 @@ def round_lanes(x: Lanes, given: Given) -> Lanes:
     below = ((magnitude.bits(F32) + magic) - magic).bits(I32)
     result = (magnitude < given["min_normal"]).where(below, _normal(magnitude, given))
     result = _special(magnitude, result, given, "max", "overflow", "infinity", "nan")
-    sign = (result > INF32).where(x ^ x, x & SIGN32)  # a NaN loses its sign
+    sign = (result > INF32).where(x.like(0), x & SIGN32)  # a NaN loses its sign
     return result | sign
 
 
@@ -71,7 +72,7 @@ def _encode(width: Any) -> Any:
         code = (magnitude < given["min_normal"]).where(below, above)
         code = _special(magnitude, code, given, "max_code", "overflow_code", "infinity_code", "nan_code")
         nan = code.equals(given["nan_code"]) & given["nan_code"].differs(0)
-        code = code | nan.where(x ^ x, (x >> 31) << given["sign_shift"])
+        code = code | nan.where(x.like(0), (x >> 31) << given["sign_shift"])
         return (code if width is I32 else code.convert("trunc", width)), []
 
     return body
@@ -84,9 +85,9 @@ def _decode(width: Any) -> Any:
         below = (magnitude.convert("sitofp", F32) * given["subnormal_scale"].bits(F32)).bits(I32)
         result = (magnitude < given["normal_code"]).where(below, (magnitude << given["shift"]) + given["base"])
         infinite = magnitude.equals(given["infinity_found"])
-        special = infinite.where(result ^ result ^ INF32, given["nan"])
+        special = infinite.where(result.like(INF32), given["nan"])
         result = (magnitude > given["max_code"]).where(special, result)
-        sign = (result > INF32).where(code ^ code, (code >> given["sign_shift"]) << 31)
+        sign = (result > INF32).where(code.like(0), (code >> given["sign_shift"]) << 31)
         return result | sign, []
 
     return body
@@ -108,7 +109,7 @@ def _encode64(width: Any) -> Any:
         effective = exponent.call("smax", given["emin"])
         # bits below the last place of the target; 55 and more leave nothing but stickiness
         dropped = (effective - given["mantissa"] - exponent + 52).call("smin", 55)
-        one = magnitude ^ magnitude ^ 1
+        one = magnitude.like(1)
         kept = significand >> dropped
         guard = (significand >> (dropped - 1)) & 1
         sticky = (significand & ((one << (dropped - 1)) - 1)).call("umin", 1)
@@ -121,7 +122,7 @@ def _encode64(width: Any) -> Any:
         code = magnitude.equals(0x7FF0000000000000).where(given["infinity_code"], code)
         code = nan.where(given["nan_code"], code)
         nan = code.equals(given["nan_code"]) & given["nan_code"].differs(0)
-        code = code | nan.where(code ^ code, negative << given["sign_shift"])
+        code = code | nan.where(code.like(0), negative << given["sign_shift"])
         return code.convert("trunc", width), []
 
     return body
@@ -138,18 +139,18 @@ def _decode64(width: Any) -> Any:
         code = inputs[0].convert("zext", I64)
         magnitude = code & given["magnitude_codes"]
         field = magnitude >> given["mantissa"]
-        one = code ^ code ^ 1
+        one = code.like(1)
         fraction = magnitude & ((one << given["mantissa"]) - 1)
         significand = fraction | (field.call("umin", 1) << given["mantissa"])
         exponent = field.call("umax", 1) - given["bias"] - given["mantissa"]
         # in two factors: one power of two would be subnormal for the smallest values
-        first = Lanes(exponent.builder, exponent.builder.ashr(exponent.value, (one * 1).value))
+        first = exponent.arithmetic_shift(1)
         value = significand.convert("sitofp", F64) * _power_of_two(first) * _power_of_two(exponent - first)
         infinite = magnitude.equals(given["infinity_found"])
-        special = infinite.where(one ^ 1 ^ 0x7FF0000000000000, one ^ 1 ^ 0x7FF8000000000000)
+        special = infinite.where(one.like(0x7FF0000000000000), 0x7FF8000000000000)
         result = (magnitude > given["max_code"]).where(special, value.bits(I64))
         nan = result > 0x7FF0000000000000
-        return result | nan.where(code ^ code, (code >> given["sign_shift"]) << 63), []
+        return result | nan.where(code.like(0), (code >> given["sign_shift"]) << 63), []
 
     return body
 
