@@ -1,5 +1,6 @@
 """Number formats: what they are, and how values are rounded to them."""
 
+from halfulp.dtypes.cast import decode, encode, round_to
 from halfulp.dtypes.format import FloatFormat, Format, IntFormat, Specials
 from halfulp.dtypes.formats import (
     BF16,
@@ -47,5 +48,8 @@ __all__ = [
     "Specials",
     "UnknownFormat",
     "cfp8",
+    "decode",
+    "encode",
     "parse_format",
+    "round_to",
 ]

@@ -1,0 +1,160 @@
+"""What users pass as numbers: opened as numpy arrays for the kernels, results given back in kind.
+
+torch is found when the caller has imported it; nothing here imports it.
+"""
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes.format import FloatFormat
+from halfulp.dtypes.formats import BF16, E3M4, E4M3, E4M3FN, E5M2, FP16
+
+Array = npt.NDArray[Any]
+
+#: Types of numpy, ml_dtypes and torch whose elements are codes of a format.
+_CODES: dict[str, FloatFormat] = {
+    "float16": FP16,
+    "bfloat16": BF16,
+    "float8_e5m2": E5M2,
+    "float8_e4m3": E4M3,
+    "float8_e4m3fn": E4M3FN,
+    "float8_e3m4": E3M4,
+}
+_NUMBERS = frozenset(
+    {"float32", "float64", "bool"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+_ALLOWED = "floats of up to 64 bits, integers and bool"
+
+
+class Source(NamedTuple):
+    """An opened argument.
+
+    array      a native numpy view of the data, any strides, not to be written: float32, float64,
+               integers, bool, or codes
+    codes_of   the format of the codes, None when the elements are plain numbers
+    device     of a torch tensor; None for everything else
+    scalar     whether a number was given
+    """
+
+    array: Array
+    codes_of: FloatFormat | None
+    device: Any = None
+    scalar: bool = False
+
+    def give_back(self, result: Array) -> Any:
+        """`result` as the kind of container, on the device, that was opened."""
+        if self.device is not None:
+            tensor = sys.modules["torch"].from_numpy(result)
+            return tensor if self.device.type == "cpu" else tensor.to(self.device)
+        return result[()] if self.scalar else result
+
+
+def is_tensor(x: object) -> bool:
+    """Whether `x` is a torch tensor; False as long as nobody has imported torch."""
+    torch = sys.modules.get("torch")
+    # in another thread torch may be half imported
+    return torch is not None and isinstance(x, getattr(torch, "Tensor", ()))
+
+
+def open_source(x: object) -> Source:
+    """Open a numpy array, a torch tensor, a number, or what numpy makes an array of.
+
+    Raises TypeError for elements that are no real numbers of at most 64 bits and for masked arrays,
+    ValueError for a tensor without data.
+    """
+    if type(x) is np.ndarray:
+        return _open_array(x, scalar=False)
+    if is_tensor(x):
+        return _open_tensor(x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("a masked array would lose its mask; give x.filled(value) or x.data")
+    if isinstance(x, int) and not -(2**63) <= x < 2**64:
+        return Source(np.array(_odd_float(x)), None, scalar=True)
+    return _open_array(np.asarray(x), scalar=isinstance(x, int | float | np.generic))
+
+
+def open_out(out: object, source: Source, dtype: np.dtype[Any]) -> Array:
+    """`out` as a numpy array to be written, after the checks.
+
+    Raises TypeError for a container of another kind than the source's; ValueError for another shape
+    or type, for what cannot be written, and for a tensor that is not on the CPU or requires grad.
+    """
+    if source.device is not None:
+        array = _open_out_tensor(out)
+    elif isinstance(out, np.ndarray):
+        array = out
+    else:
+        raise TypeError(f"out is a {type(out).__name__}; give a numpy array, as x is no tensor")
+    shape = source.array.shape
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"out has shape {array.shape} and type {array.dtype};"
+            f" needed: shape {shape}, type {dtype}"
+        )
+    if not array.flags.writeable:
+        raise ValueError("out is read-only; give an array that may be written")
+    if any(step == 0 and size > 1 for step, size in zip(array.strides, shape, strict=True)):
+        raise ValueError("out repeats elements (a stride is 0); give an array of its own memory")
+    return array
+
+
+def _odd_float(x: int) -> float:
+    """An integer of any size rounded to odd: rounding it again to 24 bits or fewer is right."""
+    magnitude = abs(x)
+    dropped = magnitude.bit_length() - 53
+    kept = magnitude >> dropped
+    odd = kept | (magnitude != kept << dropped)
+    try:
+        result = float(odd << dropped)
+    except OverflowError:
+        result = sys.float_info.max  # beyond every format, and odd
+    return -result if x < 0 else result
+
+
+def _open_array(array: Array, *, scalar: bool) -> Source:
+    dtype = array.dtype
+    if not dtype.isnative:
+        array = array.astype(dtype.newbyteorder("="))
+    if dtype.name in _NUMBERS:
+        return Source(array, None, scalar=scalar)
+    if dtype.name in _CODES:
+        return Source(array.view(f"u{dtype.itemsize}"), _CODES[dtype.name], scalar=scalar)
+    if dtype.kind == "V" and dtype.type.__module__ == "ml_dtypes":
+        return Source(array.astype(np.float32), None, scalar=scalar)  # float32 holds them all
+    raise TypeError(f"elements of type {dtype} are not taken; allowed: {_ALLOWED}")
+
+
+def _open_tensor(x: Any) -> Source:
+    torch = sys.modules["torch"]
+    if x.layout is not torch.strided:
+        raise TypeError(f"a tensor of layout {x.layout} is not taken; give x.to_dense()")
+    if x.device.type == "meta":
+        raise ValueError("a tensor on the meta device holds no numbers; give one with data")
+    name = str(x.dtype).removeprefix("torch.")
+    data = x.detach() if x.is_cpu else x.detach().cpu()
+    if name in _CODES:
+        codes = data.resolve_neg().view(torch.uint16 if data.element_size() == 2 else torch.uint8)
+        return Source(codes.numpy(), _CODES[name], x.device)
+    if name in _NUMBERS:
+        return Source(data.resolve_neg().numpy(), None, x.device)
+    if name.startswith("float8_"):
+        return Source(data.to(torch.float32).numpy(), None, x.device)  # float32 holds them all
+    raise TypeError(f"elements of type {x.dtype} are not taken; allowed: {_ALLOWED}")
+
+
+def _open_out_tensor(out: Any) -> Array:
+    torch = sys.modules["torch"]
+    if not is_tensor(out):
+        raise TypeError(f"out is a {type(out).__name__}; give a torch tensor, as x is one")
+    if out.device.type != "cpu" or out.layout is not torch.strided:
+        raise ValueError(f"out is {out.layout} on {out.device}; give a dense tensor on the CPU")
+    if out.requires_grad:
+        raise ValueError("out requires grad; give out.detach(), or leave out= away")
+    if str(out.dtype).removeprefix("torch.") not in _NUMBERS:
+        raise ValueError(f"out has type {out.dtype}; results are float32, float64 or integers")
+    torch.autograd.graph.increment_version(out)  # autograd must see that numpy writes here
+    return out.numpy()
