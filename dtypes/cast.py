@@ -211,8 +211,9 @@ def _writable_directly(target: Array, array: Array) -> bool:
     flags = target.flags
     if not (flags.c_contiguous and flags.aligned):
         return False
-    in_place = target.ctypes.data == array.ctypes.data and target.dtype == array.dtype
-    return in_place or not np.may_share_memory(target, array)
+    if not np.may_share_memory(target, array):
+        return True
+    return target.ctypes.data == array.ctypes.data and target.dtype == array.dtype
 
 
 def _plain(array: Array, codes_of: FloatFormat | None) -> Array:

@@ -27,6 +27,7 @@ _NUMBERS = frozenset(
     {"float32", "float64", "bool"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
+_NATIVE = frozenset(np.dtype(name) for name in _NUMBERS)
 _ALLOWED = "floats of up to 64 bits, integers and bool"
 
 
@@ -116,11 +117,11 @@ def _odd_float(x: int) -> float:
 
 
 def _open_array(array: Array, *, scalar: bool) -> Source:
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     dtype = array.dtype
-    if not dtype.isnative:
-        array = array.astype(dtype.newbyteorder("="))
-    if dtype.name in _NUMBERS:
-        return Source(array, None, scalar=scalar)
+    if dtype in _NATIVE:
+        return Source(array, None, None, scalar)
     if dtype.name in _CODES:
         return Source(array.view(f"u{dtype.itemsize}"), _CODES[dtype.name], scalar=scalar)
     if dtype.kind == "V" and dtype.type.__module__ == "ml_dtypes":
