@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from benchmarks.accuracy.optimization import write_json
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -16,7 +18,6 @@ ORDINARY = len(SPECIAL_TOKENS)
 PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
 FIRST_NOUN_FILE = 3
 """Number of `noun.Tops` among WordNet's lexicographer files; the nouns are 3 to 28."""
-SUPERSENSES = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def read_synsets(
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
-    """Train a lower-case WordPiece vocabulary of `size` pieces."""
+    """Train a lower-case WordPiece vocabulary of `size` pieces; a text gets [CLS] and [SEP]."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[UNK]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -70,7 +71,23 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
         vocab_size=size, special_tokens=list(SPECIAL_TOKENS), show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+    )
     return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int) -> None:
+    """Write tokenizer.json and tokenizer_config.json, the second with the longest input."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = ("pad", "unk", "cls", "sep", "mask")
+    settings: dict[str, object] = {
+        f"{name}_token": token for name, token in zip(names, SPECIAL_TOKENS, strict=True)
+    }
+    settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest}
+    write_json(folder / "tokenizer_config.json", settings)
 
 
 def pack(sequences: Iterable[Sequence[int]], length: int) -> np.ndarray:

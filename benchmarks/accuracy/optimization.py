@@ -1,7 +1,6 @@
 """What both trainings share: AdamW with a linear schedule, and a record of what it cost."""
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, rate: float) ->
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
     optimizer.step()
@@ -59,4 +58,4 @@ def write_json(path: Path, record: object) -> None:
     """Write `record` whole or not at all."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)

@@ -3,13 +3,12 @@
     python -m benchmarks.accuracy.train_detector --wordnet FOLDER --body FOLDER --out FOLDER
 
 15 % of the ordinary tokens of each packed row are swapped for draws from the unigram distribution
-of the training text; the model says for each token whether it was swapped. `--body` is the output of
-train_supersense. Writes tokenizer.json, config.json, model.safetensors, metrics.json and the frozen
-rows test.safetensors and dev.safetensors.
+of the training text; the model says for each token whether it was swapped. `--body` is the output
+of train_supersense. Writes tokenizer.json, config.json, model.safetensors, metrics.json and the
+frozen rows test.safetensors and dev.safetensors.
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from scipy.stats import mannwhitneyu
 from tokenizers import Tokenizer
 from transformers import ElectraForPreTraining, ElectraForSequenceClassification
 
-from benchmarks.accuracy.corpus import ORDINARY, packed_split, read_synsets
+from benchmarks.accuracy.corpus import ORDINARY, packed_split, read_synsets, save_tokenizer
 from benchmarks.accuracy.optimization import Clock, adamw, scheduled, update, write_json
+from halfulp.study import metrics
 
 LENGTH = 128
 SWAPPED = 0.15
 LOSS_SCALE = 50.0
-"""ELECTRA's weight of the detection loss; with the gradient clipped to norm 1 it fixes the step length."""
+"""ELECTRA's weight of the detection loss; the gradient is then clipped to norm 1 at every step."""
 FROZEN_ROWS = 160
 FROZEN_SEEDS = {"test": 1234, "dev": 1235}
 
@@ -70,26 +69,22 @@ def measure(model: torch.nn.Module, frozen: dict[str, np.ndarray]) -> dict[str, 
     logits = np.concatenate([model(input_ids=part).logits.numpy() for part in ids.split(32)])
     model.train()
     scored = frozen["scored"]
-    z, swapped = logits[scored], frozen["labels"][scored] == 1
-    found = z > 0
-    rank_sum = mannwhitneyu(z[swapped], z[~swapped]).statistic
-    both = float((found & swapped).sum())
+    z, labels = logits[scored][:, None], frozen["labels"][scored].astype(np.int64)
+    found = metrics.predict(z)
+    both = float((found & labels).sum())
     return {
-        "auc": float(rank_sum / swapped.sum() / (~swapped).sum()),
-        "accuracy": float((found == swapped).mean()),
-        "majority": float((~swapped).mean()),
-        "f1": 2 * both / max(float(found.sum() + swapped.sum()), 1.0),
+        "auc": metrics.auc(z, labels),
+        "accuracy": metrics.accuracy(found, labels),
+        "majority": float((labels == 0).mean()),
+        "f1": 2 * both / max(float(found.sum() + labels.sum()), 1.0),
         "tokens": len(z),
     }
 
 
-def freeze(
-    rows: torch.Tensor, cumulative: torch.Tensor, seed: int
-) -> dict[str, np.ndarray]:
-    """The first 160 rows of a split, corrupted once: ids int16, labels int8, scored bool."""
-    new, changed, scored = swap(
-        rows[:FROZEN_ROWS], cumulative, torch.Generator().manual_seed(seed)
-    )
+def freeze(rows: torch.Tensor, cumulative: torch.Tensor, seed: int) -> dict[str, np.ndarray]:
+    """160 rows spread evenly over a split, corrupted once: ids int16, labels int8, scored bool."""
+    spread = torch.arange(FROZEN_ROWS) * len(rows) // FROZEN_ROWS
+    new, changed, scored = swap(rows[spread], cumulative, torch.Generator().manual_seed(seed))
     return {
         "ids": new.numpy().astype(np.int16),
         "labels": changed.numpy().astype(np.int8),
@@ -114,17 +109,15 @@ def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     clock = Clock()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(arguments.body / "tokenizer.json", arguments.out / "tokenizer.json")
-    tokenizer = Tokenizer.from_file(str(arguments.out / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(arguments.body / "tokenizer.json"))
+    save_tokenizer(tokenizer, arguments.out, LENGTH)
     synsets = read_synsets(arguments.wordnet)
     rows = {
         split: torch.from_numpy(packed_split(tokenizer, synsets, split, LENGTH))
         for split in ("train", "dev", "test")
     }
     cumulative = unigrams(rows["train"], tokenizer.get_vocab_size())
-    frozen = {
-        split: freeze(rows[split], cumulative, seed) for split, seed in FROZEN_SEEDS.items()
-    }
+    frozen = {split: freeze(rows[split], cumulative, seed) for split, seed in FROZEN_SEEDS.items()}
     for split, tensors in frozen.items():
         save_file(tensors, arguments.out / f"{split}.safetensors")
     model = from_body(arguments.body).train()
@@ -136,9 +129,7 @@ def train(arguments: argparse.Namespace) -> None:
     for step in range(arguments.steps):
         new, changed, scored = swap(next(order), cumulative, random)
         logits = model(input_ids=new).logits
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits[scored], changed[scored]
-        )
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[scored], changed[scored])
         update(optimizer, LOSS_SCALE * loss, scheduled(arguments.rate, step, arguments.steps))
         losses.append(loss.item())
         if (step + 1) % 500 == 0:
