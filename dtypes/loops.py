@@ -25,8 +25,8 @@ from halfulp.dtypes.lanes import (
 
 _X86_DEFAULT_MXCSR = 0x1F80  # nearest even, subnormals kept, no exception raised
 
-def _floating_point_control(builder: ir.IRBuilder) -> Callable[[], None]:
-    """Set the default floating-point environment; the result restores the caller's.
+def _control_access(builder: ir.IRBuilder) -> tuple[Callable[[], ir.Value], Callable[[ir.Value], None], int]:
+    """Read and write the floating-point environment as an int64, and its default.
 
     A process may have flush-to-zero on (torch.set_flush_denormal), which would change bits.
     """
@@ -34,27 +34,32 @@ def _floating_point_control(builder: ir.IRBuilder) -> Callable[[], None]:
     module = builder.module
     if triple.startswith(("x86_64", "i386", "i686", "amd64")):
         kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer()])
-        read = declare(module, "llvm.x86.sse.stmxcsr", kind)
-        write = declare(module, "llvm.x86.sse.ldmxcsr", kind)
-        saved, default = builder.alloca(I32), builder.alloca(I32)
-        builder.call(read, [builder.bitcast(saved, I8.as_pointer())])
-        builder.store(I32(_X86_DEFAULT_MXCSR), default)
-        builder.call(write, [builder.bitcast(default, I8.as_pointer())])
-        return lambda: builder.call(write, [builder.bitcast(saved, I8.as_pointer())]) and None
+        slot = builder.alloca(I32)
+        pointer = builder.bitcast(slot, I8.as_pointer())
+
+        def read() -> ir.Value:
+            builder.call(declare(module, "llvm.x86.sse.stmxcsr", kind), [pointer])
+            return builder.zext(builder.load(slot), I64)
+
+        def write(value: ir.Value) -> None:
+            builder.store(builder.trunc(value, I32), slot)
+            builder.call(declare(module, "llvm.x86.sse.ldmxcsr", kind), [pointer])
+
+        return read, write, _X86_DEFAULT_MXCSR
     if triple.startswith(("aarch64", "arm64")):
         get = declare(module, "llvm.aarch64.get.fpcr", ir.FunctionType(I64, []))
         put = declare(module, "llvm.aarch64.set.fpcr", ir.FunctionType(ir.VoidType(), [I64]))
-        before = builder.call(get, [])
-        builder.call(put, [I64(0)])
-        return lambda: builder.call(put, [before]) and None
+        return lambda: builder.call(get, []), lambda value: builder.call(put, [value]) and None, 0
     raise NotImplementedError(f"{triple}: the floating-point environment of this processor is not handled")
 
 
 def _call_guarded(outer: ir.Function, body: ir.Function) -> None:
     builder = ir.IRBuilder(outer.append_basic_block("entry"))
-    restore = _floating_point_control(builder)
+    read, write, default = _control_access(builder)
+    before = read()
+    write(I64(default))
     builder.call(body, outer.args)
-    restore()
+    write(before)
     builder.ret_void()
 
 
@@ -248,3 +253,25 @@ def lane_loop(
 
 def _floor(builder: ir.IRBuilder, value: ir.Value, multiple: int) -> ir.Value:
     return builder.sub(value, builder.srem(value, I64(multiple)))
+
+
+def _switch(name: str, leave: bool) -> Any:
+    """begin_exact or end_exact: an intrinsic of one address where the caller's environment is kept."""
+
+    def build(function: ir.Function) -> None:
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        read, write, default = _control_access(builder)
+        place = builder.inttoptr(function.args[0], I64.as_pointer())
+        if leave:
+            write(builder.load(place))
+        else:
+            builder.store(read(), place)
+            write(I64(default))
+        builder.ret_void()
+
+    return native(name, 1, build, guarded=False)
+
+
+#: Between begin_exact((address,)) and end_exact((address,)) a kernel may call natives that are not guarded.
+begin_exact = _switch("halfulp_begin_exact", False)
+end_exact = _switch("halfulp_end_exact", True)

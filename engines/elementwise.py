@@ -1,0 +1,128 @@
+"""Elementwise operations of the Vector and Scalar Engines over matrices: float32 inside, one cast on output."""
+
+from enum import StrEnum, unique
+from typing import Any
+
+from halfulp.dtypes.jit import kernel
+from halfulp.dtypes.lanes import F32, I32, Lanes
+from halfulp.dtypes.loops import begin_exact, end_exact
+from halfulp.dtypes.parameters import NAMES32
+from halfulp.engines.casts import COUNTS, float_cast
+from halfulp.engines.functions import Activation, apply
+from halfulp.engines.grid import lane_grid
+
+
+@unique
+class AluOp(StrEnum):
+    """Operators of the Vector Engine's instructions; names as in nki.language."""
+
+    ADD = "add"
+    SUBTRACT = "subtract"
+    MULTIPLY = "multiply"
+    DIVIDE = "divide"
+    MAX = "max"
+    MIN = "min"
+
+
+Given = dict[str, Lanes]
+Result = tuple[Lanes, list[Lanes]]
+#: Numbers by which the drivers know the operations: the order of the enums.
+ALU_CODES = {op: code for code, op in enumerate(AluOp)}
+ACTIVATION_CODES = {function: code for code, function in enumerate(Activation)}
+
+
+def _combine(op: AluOp, a: Lanes, b: Lanes) -> Lanes:
+    match op:
+        case AluOp.ADD:
+            return a + b
+        case AluOp.SUBTRACT:
+            return a - b
+        case AluOp.MULTIPLY:
+            return a * b
+        case AluOp.DIVIDE:
+            return a / b
+        case AluOp.MAX:
+            return a.is_nan().where(a, (b > a).where(b, b.is_nan().where(b, a)))
+        case AluOp.MIN:
+            return a.is_nan().where(a, (b < a).where(b, b.is_nan().where(b, a)))
+
+
+def _alu_grid(op: AluOp) -> Any:
+    def body(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
+        a, b = (lanes.bits(F32) for lanes in inputs)
+        return float_cast(_combine(op, a, b).bits(I32), given)
+
+    return lane_grid(f"halfulp_alu_{op.value}", body, [I32, I32], I32, NAMES32, len(COUNTS))
+
+
+def _activation_grid(function: Activation) -> Any:
+    def body(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
+        x, bias = (lanes.bits(F32) for lanes in inputs)
+        return float_cast(apply(function, x * scale + bias).bits(I32), given)
+
+    return lane_grid(f"halfulp_activation_{function.value}", body, [I32, I32], I32, NAMES32, len(COUNTS))
+
+
+add_grid, subtract_grid, multiply_grid, divide_grid, max_grid, min_grid = map(_alu_grid, AluOp)
+copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, reciprocal_grid = map(_activation_grid, Activation)
+
+
+@kernel
+def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_stride: int, rows: int, columns: int,
+         given: int, counts: int) -> None:  # fmt: skip
+    # numba knows a native by its global name only
+    if op == 0:
+        add_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+    elif op == 1:
+        subtract_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+    elif op == 2:
+        multiply_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+    elif op == 3:
+        divide_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+    elif op == 4:
+        max_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+    else:
+        min_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+
+
+@kernel
+def tensor_tensor(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_stride: int, rows: int, columns: int,
+                  given: int, counts: int, environment: int) -> None:  # fmt: skip
+    """out[r, c] = round(a[r, c] op b[r, c]); strides in bytes, 0 repeats a row; `op` indexes AluOp."""
+    begin_exact((environment,))
+    _alu(op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts)
+    end_exact((environment,))
+
+
+@kernel
+def reduce_columns(op: int, x: int, x_stride: int, out: int, rows: int, columns: int, given: int, counts: int, spare: int,
+                   environment: int) -> None:  # fmt: skip
+    """out[c] = out[c] op x[0, c] op x[1, c] ... in that order, each step rounded to float32."""
+    begin_exact((environment,))
+    for row in range(rows):
+        _alu(op, out, 0, x + row * x_stride, 0, out, 0, 1, columns, given, counts if row == rows - 1 else spare)
+    end_exact((environment,))
+
+
+@kernel
+def activation(function: int, x: int, x_stride: int, bias: int, bias_stride: int, out: int, out_stride: int, rows: int,
+               columns: int, given: int, scale: int, counts: int, environment: int) -> None:  # fmt: skip
+    """out[r, c] = round(f(x[r, c] * scale + bias[r, c])); `function` indexes Activation."""
+    begin_exact((environment,))
+    if function == 0:
+        copy_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    elif function == 1:
+        exp_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    elif function == 2:
+        tanh_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    elif function == 3:
+        gelu_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    elif function == 4:
+        relu_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    elif function == 5:
+        sqrt_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    elif function == 6:
+        rsqrt_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    else:
+        reciprocal_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+    end_exact((environment,))
