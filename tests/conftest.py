@@ -1,0 +1,27 @@
+"""How the tests run: Hypothesis profiles, and the floor under the number of tests."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("fast", max_examples=100, deadline=None, print_blob=True)
+settings.register_profile("deep", max_examples=5000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+#: Fewest tests of each folder in a whole run: a collection that silently shrinks is red. Raise it
+#: with every test; lower it only with a reason in the commit.
+FLOOR = {"dtypes": 0}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Raises UsageError when a whole run collects fewer tests than the floor."""
+    config = session.config
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if not whole or config.option.keyword or config.option.deselect:
+        return
+    for folder, least in FLOOR.items():
+        place = config.rootpath / "tests" / folder
+        found = sum(item.path.is_relative_to(place) for item in session.items)
+        if found < least:
+            raise pytest.UsageError(f"{place}: {found} tests collected, the floor is {least}")

@@ -1,0 +1,168 @@
+"""The fast casts are exact: every format x rounding x overflow at every boundary, codes by ==."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halfulp.dtypes import (
+    BF16,
+    E4M3,
+    FP32,
+    FloatFormat,
+    Overflow,
+    Rounding,
+    decode,
+    encode,
+    parse_format,
+    round_to,
+)
+from halfulp.dtypes.reference import nearest_code, round_exact
+from tests.dtypes.opinion import (
+    BOTH,
+    Array,
+    bits,
+    convert,
+    differences,
+    encode_by_spacing,
+    values_of,
+)
+from tests.strategies import (
+    BF16_PATTERNS,
+    EVERY_FLOAT,
+    FLOATS,
+    boundaries,
+    chosen_codes,
+    float32_boundaries,
+    float_formats,
+    floats_near,
+    overflows,
+    roundings,
+)
+
+
+def fast(x: Array, fmt: FloatFormat, rounding: Rounding, overflow: Overflow) -> Array:
+    return encode(x, fmt, rounding=rounding, overflow=overflow)
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_encode_is_exact_at_every_boundary(fmt: FloatFormat) -> None:
+    wide, single = boundaries(fmt), float32_boundaries(fmt)
+    for rounding, overflow in BOTH:
+        assert not differences(fast, wide, fmt, rounding, overflow)
+        assert not differences(fast, single, fmt, rounding, overflow)
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_encode_is_exact_on_every_bfloat16(fmt: FloatFormat) -> None:
+    for rounding, overflow in BOTH:
+        assert not differences(fast, BF16_PATTERNS, fmt, rounding, overflow)
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_round_to_gives_the_value_of_the_code(fmt: FloatFormat) -> None:
+    points = [boundaries(fmt), float32_boundaries(fmt), BF16_PATTERNS]
+    if not fmt.has_nan:
+        points = [x[~np.isnan(x)] for x in points]
+    for x in points:
+        for rounding, overflow in BOTH:
+            codes = encode_by_spacing(convert(x, np.float64), fmt, rounding, overflow)
+            wanted = convert(values_of(codes, fmt), x.dtype)
+            got = round_to(x, fmt, rounding=rounding, overflow=overflow)
+            assert got.dtype == x.dtype
+            assert np.array_equal(bits(got), bits(wanted)), (rounding, overflow)
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_decode_gives_the_value_of_every_code(fmt: FloatFormat) -> None:
+    if fmt.bits <= 20:
+        codes = np.arange(1 << fmt.bits)
+    else:
+        magnitude = np.concatenate([chosen_codes(fmt), np.arange(40) + fmt.max_code])
+        codes = np.concatenate([magnitude, magnitude + (1 << (fmt.bits - 1))])
+    codes = codes.astype(fmt.code_dtype)
+    got = decode(codes, fmt)
+    assert got.dtype == (np.float32 if fmt.fits_float32 else np.float64)
+    assert np.array_equal(bits(got), bits(values_of(codes, fmt).astype(got.dtype)))
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_every_code_survives_the_round_trip(fmt: FloatFormat) -> None:
+    codes = np.arange(1 << min(fmt.bits, 20)).astype(fmt.code_dtype)
+    codes <<= fmt.code_dtype.type(max(0, fmt.bits - 20))
+    wide = values_of(codes, fmt)
+    if fmt.nan_code is not None:
+        codes[np.isnan(wide)] = fmt.nan_code
+    assert np.array_equal(encode(decode(codes, fmt), fmt), codes)
+    assert np.array_equal(encode(wide, fmt), codes)
+
+
+def test_fp32_agrees_with_the_reference_in_every_binade() -> None:
+    # the boundaries of FP32 are a choice; here it is judged by the reference itself
+    points = boundaries(FP32)[::97]
+    for rounding, overflow in BOTH:
+        wanted = [nearest_code(x, FP32, rounding, overflow) for x in points.tolist()]
+        assert fast(points, FP32, rounding, overflow).tolist() == wanted
+
+
+@given(st.data(), float_formats(), roundings, overflows)
+def test_any_format_near_its_values_against_the_reference(
+    data: st.DataObject, fmt: FloatFormat, rounding: Rounding, overflow: Overflow
+) -> None:
+    near = floats_near(fmt).filter(lambda x: fmt.has_nan or x == x)
+    xs = data.draw(st.lists(near, min_size=1, max_size=40))
+    single = convert(np.array(xs), np.float32)
+    for x in (np.array(xs), single[single == xs]):
+        wanted = [nearest_code(one, fmt, rounding, overflow) for one in x.tolist()]
+        assert fast(x, fmt, rounding, overflow).tolist() == wanted
+    values = [round_exact(one, fmt, rounding, overflow) for one in xs]
+    got = round_to(np.array(xs), fmt, rounding=rounding, overflow=overflow)
+    assert np.array_equal(bits(got), bits(np.array(values)))
+
+
+@given(float_formats(), st.data())
+def test_any_format_decodes_as_the_reference(fmt: FloatFormat, data: st.DataObject) -> None:
+    codes = data.draw(st.lists(st.integers(0, (1 << fmt.bits) - 1), min_size=1, max_size=40))
+    got = decode(np.array(codes), fmt).astype(np.float64)
+    assert np.array_equal(bits(got), bits(values_of(np.array(codes), fmt)))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_length_is_served_and_nothing_beside_it_is_written(
+    length: int, dtype: npt.DTypeLike
+) -> None:
+    x = np.linspace(-300, 300, length).astype(dtype)
+    for name in ("fp32", "bf16", "e4m3"):
+        fmt = parse_format(name)
+        assert isinstance(fmt, FloatFormat)
+        wanted = encode_by_spacing(x.astype(np.float64), fmt, *BOTH[0])
+        guarded = np.full(length + 2, 77, fmt.code_dtype)
+        encode(x, fmt, out=guarded[1:-1])
+        assert guarded.tolist() == [77, *wanted.tolist(), 77]
+        room = np.full(length + 2, 77, dtype)
+        round_to(x, fmt, out=room[1:-1])
+        assert room.tolist() == [77, *values_of(wanted, fmt).tolist(), 77]
+
+
+@pytest.mark.parametrize("fmt", FLOATS.values(), ids=str)
+def test_arrays_for_several_threads_are_as_exact_as_small_ones(fmt: FloatFormat) -> None:
+    x = np.resize(float32_boundaries(fmt), (1 << 22) + 13)  # past the caches, with a rest
+    wanted = np.resize(round_to(float32_boundaries(fmt), fmt), x.size)
+    assert np.array_equal(bits(round_to(x, fmt)), bits(wanted))
+    codes = np.resize(encode(float32_boundaries(fmt), fmt), x.size)
+    assert np.array_equal(encode(x, fmt), codes)
+    again = decode(codes, fmt)
+    assert np.array_equal(bits(again), bits(wanted))
+    wide = x[: (1 << 19) + 5].astype(np.float64)
+    assert np.array_equal(encode(wide, fmt), codes[: wide.size])
+
+
+def test_modes_are_taken_as_members_and_as_names() -> None:
+    x = np.array([1.0625, 1e9], np.float32)
+    for rounding, overflow in BOTH:
+        named = round_to(x, "e4m3", rounding=rounding.value, overflow=overflow.value)
+        member = round_to(x, E4M3, rounding=rounding, overflow=overflow)
+        assert np.array_equal(bits(named), bits(member))
+    assert encode(1.00390625, "bf16") == encode(1.00390625, BF16) == 0x3F80

@@ -1,0 +1,204 @@
+"""Formats: what is derived, what is refused, names both ways."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+
+from halfulp.dtypes import (
+    BF16,
+    E3M4,
+    E4M3,
+    E4M3FN,
+    E5M2,
+    FORMATS,
+    FP16,
+    FP32,
+    INT8,
+    TF32,
+    UINT8,
+    FloatFormat,
+    IntFormat,
+    Specials,
+    UnknownFormat,
+    cfp8,
+    parse_format,
+)
+from tests.strategies import EVERY_FLOAT, float_formats, integer_formats
+
+OUTSIDERS: list[tuple[FloatFormat, Any]] = [
+    (FP32, np.float32),
+    (FP16, np.float16),
+    (BF16, ml_dtypes.bfloat16),
+    (E5M2, ml_dtypes.float8_e5m2),
+    (E4M3, ml_dtypes.float8_e4m3),
+    (E3M4, ml_dtypes.float8_e3m4),
+    (E4M3FN, ml_dtypes.float8_e4m3fn),
+]
+
+
+@pytest.mark.parametrize(("fmt", "outsider"), OUTSIDERS, ids=str)
+def test_derived_numbers_equal_finfo_of_the_outsider(fmt: FloatFormat, outsider: Any) -> None:
+    info = ml_dtypes.finfo(outsider)
+    assert fmt.bits == info.bits
+    assert fmt.max == float(info.max)
+    assert fmt.min == float(info.min)
+    assert fmt.tiny == fmt.smallest_normal == float(info.smallest_normal)
+    assert fmt.smallest_subnormal == float(info.smallest_subnormal)
+    assert fmt.eps == float(info.eps)
+    assert fmt.emin == info.minexp
+    assert fmt.mantissa_bits == info.nmant
+    assert fmt.precision == info.nmant + 1
+
+
+def test_tf32_has_the_range_of_fp32_and_the_precision_of_fp16() -> None:
+    assert (TF32.emin, TF32.emax, TF32.eps) == (FP32.emin, FP32.emax, FP16.eps)
+    assert TF32.max == float.fromhex("0x1.ffcp+127")
+    assert TF32.smallest_subnormal == 2.0**-136
+    assert (TF32.bits, TF32.code_dtype) == (19, np.uint32)
+
+
+def test_e4m3_is_ieee_style_and_e4m3fn_is_not() -> None:
+    assert (E4M3.max, E4M3.inf_code, E4M3.nan_code) == (240.0, 0x78, 0x7C)
+    assert (E4M3FN.max, E4M3FN.inf_code, E4M3FN.nan_code) == (448.0, None, 0x7F)
+    assert (E5M2.max, E5M2.nan_code) == (57344.0, 0x7E)
+    assert (E3M4.max, E3M4.smallest_subnormal) == (15.5, 2.0**-6)
+    assert E4M3.has_inf and E4M3.has_nan and E4M3FN.has_nan and not E4M3FN.has_inf
+
+
+def test_a_format_without_mantissa_bits_has_infinity_and_no_nan() -> None:
+    fmt = cfp8(7, 0)
+    assert fmt.has_inf and not fmt.has_nan and fmt.nan_code is None
+    assert fmt.smallest_subnormal == fmt.tiny
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_emax_is_the_exponent_of_the_largest_value(fmt: FloatFormat) -> None:
+    largest = np.frexp(fmt.max)[1] - 1
+    # with one exponent bit and IEEE specials every value is subnormal
+    assert fmt.emax == (largest if fmt.max >= fmt.tiny else fmt.emin)
+    assert fmt.min == -fmt.max
+
+
+@pytest.mark.parametrize(
+    ("fmt", "fits"),
+    [
+        (FP32, True),
+        (FloatFormat(8, 7, bias=142), True),
+        (FloatFormat(8, 7, bias=143), True),
+        (FloatFormat(8, 7, bias=144), False),
+        (FloatFormat(8, 7, bias=126), False),
+        (IntFormat(25), True),
+        (IntFormat(24, signed=False), True),
+        (IntFormat(26), False),
+        (IntFormat(25, signed=False), False),
+    ],
+    ids=str,
+)
+def test_fits_float32_is_exact_at_its_border(fmt: FloatFormat | IntFormat, fits: bool) -> None:
+    assert fmt.fits_float32 is fits
+
+
+@given(float_formats())
+def test_every_float_format_has_a_name_that_reads_back(fmt: FloatFormat) -> None:
+    assert parse_format(fmt.name) == fmt == FloatFormat.parse(str(fmt).upper())
+    assert eval(repr(fmt)) == fmt
+    assert hash(FloatFormat.parse(fmt.name)) == hash(fmt)
+
+
+@given(integer_formats)
+def test_every_integer_format_has_a_name_that_reads_back(fmt: IntFormat) -> None:
+    assert parse_format(fmt.name) == fmt == IntFormat.parse(f" {fmt} ")
+    assert eval(repr(fmt)) == fmt
+    assert np.iinfo(fmt.numpy).min <= fmt.min < fmt.max <= np.iinfo(fmt.numpy).max
+
+
+@pytest.mark.parametrize(
+    ("text", "fmt"),
+    [
+        ("bfloat16", BF16),
+        ("Half", FP16),
+        ("single", FP32),
+        ("tfloat32", TF32),
+        ("fp8_e4m3", E4M3),
+        ("float8_e4m3fn", E4M3FN),
+        ("e8m7", BF16),
+        ("cfp8(4,3)", E4M3),
+        ("CFP8( 2 , 5 , bias = 3 )", cfp8(2, 5, bias=3)),
+        ("float(8,7)", BF16),
+        ("float(4,3,fn)", E4M3FN),
+        ("float(4,3,bias=-2,fn)", FloatFormat(4, 3, bias=-2, specials="fn")),
+        ("int8", INT8),
+        ("uint8", UINT8),
+        ("int4", IntFormat(4)),
+    ],
+)
+def test_other_spellings_name_the_same_format(text: str, fmt: object) -> None:
+    assert parse_format(text) == fmt
+
+
+def test_names_of_named_formats_are_the_keys_of_the_table() -> None:
+    assert {name: fmt.name for name, fmt in FORMATS.items()} == {name: name for name in FORMATS}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bf17", ["no format is called 'bf17'", "did you mean bf16", "known: fp32, tf32"]),
+        ("", ["no format is called ''"]),
+        ("cfp8(4)", ["no format is called 'cfp8(4)'", "cfp8(E,M[,bias=B])"]),
+        ("e4m3fnuz", ["no format is called 'e4m3fnuz'", "e4m3fn"]),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_the_known_ones(text: str, words: list[str]) -> None:
+    with pytest.raises(UnknownFormat) as caught:
+        parse_format(text)
+    assert isinstance(caught.value, ValueError)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: FloatFormat(9, 3), ValueError, "exponent_bits=9 is out of range; allowed: 1 to 8"),
+        (lambda: FloatFormat(4, -1), ValueError, "mantissa_bits=-1 is out of range; allowed: 0 to"),
+        (lambda: FloatFormat(4.0, 3), TypeError, "exponent_bits=4.0 is not an integer"),
+        (lambda: FloatFormat(4, True), TypeError, "mantissa_bits=True is not an integer"),
+        (lambda: FloatFormat(4, 3, bias=1073), ValueError, "bias=1073 is out of range; allowed"),
+        (lambda: FloatFormat(4, 3, bias=-1010), ValueError, "bias=-1010 is out of range; allowed"),
+        (lambda: FloatFormat(1, 0), ValueError, "holds zero and infinity only"),
+        (lambda: FloatFormat(4, 0, specials="fn"), ValueError, "specials='fn' needs mantissa_bits"),
+        (lambda: FloatFormat(4, 3, specials="x"), ValueError, "specials='x' is not known; allowed"),
+        (lambda: cfp8(4, 4), ValueError, "cfp8(4,4) has 9 bits; exponent_bits + mantissa_bits"),
+        (lambda: IntFormat(33), ValueError, "bits=33 is out of range; allowed: 2 to 32"),
+        (lambda: IntFormat(8, signed=1), TypeError, "signed=1 is not a bool"),
+        (lambda: parse_format("int64"), ValueError, "bits=64 is out of range"),
+        (lambda: parse_format("cfp8(2,5,bias=9999)"), ValueError, "bias=9999 is out of range"),
+        (lambda: parse_format(8), TypeError, "a format name is a string, not int"),
+        (lambda: FloatFormat.parse("int8"), UnknownFormat, "IntFormat.parse reads it"),
+        (lambda: IntFormat.parse("bf16"), UnknownFormat, "FloatFormat.parse reads it"),
+    ],
+)
+def test_wrong_formats_are_refused_with_what_is_allowed(
+    make: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    assert words in str(caught.value)
+
+
+def test_numpy_integers_describe_a_format_too() -> None:
+    assert FloatFormat(np.int64(4), np.uint8(3)) == E4M3
+    assert type(FloatFormat(np.int64(4), np.uint8(3)).exponent_bits) is int
+
+
+def test_formats_are_frozen_and_survive_copies() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        E4M3.bias = 3  # type: ignore[misc]
+    assert copy.deepcopy(E4M3) == E4M3
+    assert dataclasses.replace(E4M3, specials=Specials.FN) == E4M3FN

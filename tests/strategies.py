@@ -1,0 +1,170 @@
+"""The one place where inputs are made: formats, numbers at their boundaries, arrays in any layout.
+
+Boundaries first: uniformly random numbers almost never tie, so they let a wrong tie rule pass.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+from halfulp.dtypes import FORMATS, FloatFormat, IntFormat, Overflow, Rounding, Specials, cfp8
+
+Array = npt.NDArray[Any]
+
+FLOATS: dict[str, FloatFormat] = {
+    name: fmt for name, fmt in FORMATS.items() if isinstance(fmt, FloatFormat)
+}
+INTEGERS: dict[str, IntFormat] = {
+    name: fmt for name, fmt in FORMATS.items() if isinstance(fmt, IntFormat)
+}
+#: Corners of the family: one or no mantissa bits, one exponent bit, shifted ranges, no infinity,
+#: ranges beyond float32 at either end.
+CORNERS: dict[str, FloatFormat] = {
+    fmt.name: fmt
+    for fmt in (
+        *(cfp8(exponent, 7 - exponent) for exponent in range(1, 8)),
+        cfp8(2, 5, bias=3),
+        cfp8(4, 3, bias=11),
+        cfp8(5, 2, bias=-20),
+        FloatFormat(2, 1),
+        FloatFormat(2, 1, specials=Specials.FN),
+        FloatFormat(1, 2, specials=Specials.FN),
+        FloatFormat(5, 2, specials=Specials.FN),
+        FloatFormat(2, 0),
+        FloatFormat(8, 0),
+        FloatFormat(6, 9),
+        FloatFormat(5, 23),
+        FloatFormat(7, 8, bias=63 + 60),
+        FloatFormat(8, 7, bias=142),
+        FloatFormat(8, 7, bias=170),
+        FloatFormat(8, 7, bias=100),
+        FloatFormat(8, 10, bias=-700),
+        FloatFormat(8, 10, bias=1000),
+        FloatFormat(3, 4, bias=1071),
+        FloatFormat(8, 3, bias=254 - 1023),
+    )
+}
+EVERY_FLOAT = FLOATS | CORNERS
+SPECIALS = np.array(
+    [0.0, np.inf, np.nan, np.finfo(np.float64).max, np.finfo(np.float32).max, 5e-324, 2.0**-149]
+    + [1.0, 2.0**-126, 2.0**-1022, 2.0**128, 2.0**64, 2.0**-64]
+)
+#: All bfloat16 patterns, as float32.
+BF16_PATTERNS: npt.NDArray[np.float32] = (
+    np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
+).view(np.float32)
+
+roundings = st.sampled_from(Rounding)
+overflows = st.sampled_from(Overflow)
+
+
+@st.composite
+def float_formats(draw: st.DrawFn) -> FloatFormat:
+    """A named format, a corner, or any other."""
+    if draw(st.booleans()):
+        return draw(st.sampled_from(list(EVERY_FLOAT.values())))
+    exponent_bits, mantissa_bits = draw(st.integers(1, 8)), draw(st.integers(0, 23))
+    if exponent_bits == 1:
+        mantissa_bits = max(mantissa_bits, 1)
+    specials = draw(st.sampled_from(Specials)) if mantissa_bits else Specials.IEEE
+    top = (1 << exponent_bits) - 1 - (specials is Specials.IEEE)
+    default = (1 << (exponent_bits - 1)) - 1
+    anything = st.integers(top - 1023, 1075 - mantissa_bits)
+    bias = draw(st.just(default) | st.integers(default - 4, default + 4) | anything)
+    return FloatFormat(exponent_bits, mantissa_bits, bias=bias, specials=specials)
+
+
+integer_formats = st.builds(IntFormat, st.integers(2, 32), signed=st.booleans())
+
+
+def magnitudes(codes: Array, fmt: FloatFormat) -> npt.NDArray[np.float64]:
+    """What magnitude codes mean with an unbounded exponent: one past the largest is a number."""
+    field, fraction = np.divmod(codes.astype(np.int64), 1 << fmt.mantissa_bits)
+    significand = np.where(field > 0, fraction + (1 << fmt.mantissa_bits), fraction)
+    exponent = np.maximum(field, 1) - fmt.bias - fmt.mantissa_bits
+    with np.errstate(over="ignore"):
+        return np.ldexp(significand.astype(np.float64), exponent.astype(np.int32))
+
+
+def chosen_codes(fmt: FloatFormat) -> npt.NDArray[np.int64]:
+    """Finite magnitude codes: all of a format of up to 16 bits, else some of each binade."""
+    if fmt.bits <= 16:
+        return np.arange(fmt.max_code + 1)
+    width = 1 << fmt.mantissa_bits
+    within = np.array([0, 1, 2, width // 2 - 1, width // 2, width - 2, width - 1])
+    mixed = np.random.default_rng(0).integers(0, width, 9)
+    binades = np.arange(0, fmt.max_code + 1, width)[:, None]
+    codes = np.unique((binades + np.concatenate([within, mixed])).ravel())
+    return codes[codes <= fmt.max_code]
+
+
+def boundaries(fmt: FloatFormat) -> npt.NDArray[np.float64]:
+    """Values, ties, ties and a quarter ulp, neighbours of each among float64 and float32, specials.
+
+    Both signs. The last tie is the one where overflow begins.
+    """
+    codes = chosen_codes(fmt)
+    value, following = magnitudes(codes, fmt), magnitudes(codes + 1, fmt)
+    with np.errstate(over="ignore", under="ignore"):
+        following = np.where(np.isinf(following), np.finfo(np.float64).max, following)
+        ulp = following - value
+        tie = value + ulp / 2
+        points = [value, following[-1:], tie, tie - ulp / 4, tie + ulp / 4]
+        for place in (value, tie):
+            points += [np.nextafter(place, -np.inf), np.nextafter(place, np.inf)]
+            single = place.astype(np.float32)
+            for direction in (np.float32(-np.inf), np.float32(np.inf)):
+                points.append(np.nextafter(single, direction).astype(np.float64))
+    every = np.unique(np.abs(np.concatenate([*points, SPECIALS])))
+    return np.concatenate([every, -every])
+
+
+def float32_boundaries(fmt: FloatFormat) -> npt.NDArray[np.float32]:
+    """Those of `boundaries` that are float32."""
+    points = boundaries(fmt)
+    with np.errstate(over="ignore", under="ignore"):
+        single = points.astype(np.float32)
+    return single[(single == points) | np.isnan(points)]
+
+
+@st.composite
+def floats_near(draw: st.DrawFn, fmt: FloatFormat) -> float:
+    """A float64 at or beside a value or a tie of `fmt`, or any float64."""
+    if draw(st.integers(0, 7)) == 0:
+        return draw(st.floats())
+    codes = np.array([draw(st.integers(0, fmt.max_code))])
+    value, following = (float(magnitudes(codes + step, fmt)[0]) for step in (0, 1))
+    ulp = min(following, np.finfo(np.float64).max) - value
+    place = value + ulp * draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+    direction = draw(st.sampled_from([-np.inf, place, np.inf]))
+    with np.errstate(over="ignore", under="ignore"):
+        x = float(np.nextafter(place, direction))
+        if draw(st.booleans()):
+            x = float(np.float32(x))
+    return draw(st.sampled_from([x, -x]))
+
+
+def layouts(x: Array) -> Iterator[tuple[str, Array]]:
+    """The two-dimensional `x` in every kind of memory that numpy knows; or a part of it."""
+    rows, columns = x.shape
+    yield "C order", np.ascontiguousarray(x)
+    yield "Fortran order", np.asfortranarray(x)
+    wide = np.zeros((2 * rows, 3 * columns), x.dtype)
+    wide[::2, ::3] = x
+    yield "every second row, third column", wide[::2, ::3]
+    yield "backwards", np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    yield "read-only", frozen
+    yield "other byte order", x.astype(x.dtype.newbyteorder(">"))
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    odd = np.frombuffer(memory.data, x.dtype, x.size, offset=1).reshape(x.shape)
+    odd[...] = x
+    yield "unaligned", odd
+    yield "repeated by a stride of 0", np.broadcast_to(x[:1], x.shape)
+    yield "empty", x[:0]
+    yield "one element", x[:1, :1]
+    yield "no dimension", x[0, 0, ...]
