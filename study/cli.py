@@ -1,0 +1,280 @@
+"""The command `halfulp`: text on stdout, progress on stderr; 0 done, 1 failed, 2 wrong usage.
+
+torch, transformers and matplotlib are imported inside the commands, so that `--help` is quick.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+import halfulp
+
+if TYPE_CHECKING:
+    from halfulp.study.result import Sweep
+
+INSTALL_EXTRAS = "pip install 'halfulp[torch,study]'"
+_EXTRAS = ("torch", "transformers", "safetensors", "tokenizers", "scipy", "matplotlib")
+_WIDTH = 120  # of a table that no terminal limits
+
+app = typer.Typer(
+    name="halfulp",
+    help="Number formats and engines of Inferentia1 and Inferentia2, bit for bit, on any CPU.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Split(StrEnum):
+    """The part of a task's samples that is used."""
+
+    TEST = "test"
+    DEV = "dev"
+
+
+def _examples(*lines: str) -> str:
+    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+def fail(message: str) -> NoReturn:
+    """Say on stderr what failed, and end with 1."""
+    print(f"halfulp: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def say(text: str) -> None:
+    """Write text to stdout; a reader who closed the pipe has had enough, which is no failure."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must not fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f"cannot write to the standard output: {error.strerror}")
+
+
+def usage(option: str, message: str) -> NoReturn:
+    """End with 2 and the option's name."""
+    raise typer.BadParameter(message, param_hint=option)
+
+
+@contextlib.contextmanager
+def extras() -> Iterator[None]:
+    """Turn a missing optional package into the line that installs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRAS:
+            raise
+        fail(f"this command needs {missing}, which is not installed; type: {INSTALL_EXTRAS}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"halfulp {halfulp.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog=_examples(
+        "halfulp sweep --samples 50",
+        "halfulp sweep --model electra --task detection --chip inferentia2 --json sweep.json",
+        "halfulp sweep --model electra --policy 'cfp8(2,5,bias=3)-matmult' --policy bf16-matmult",
+    )
+)
+def sweep(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="Shipped model, local folder or hub name."),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", metavar="NAME", help="Task; each model's own.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="Policy; see `halfulp policies`."),
+    ] = None,
+    chip: Annotated[
+        list[str] | None, typer.Option("--chip", metavar="NAME", help="Chip; see `halfulp chips`.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, metavar="N", help="At most N a task.")
+    ] = None,
+    split: Annotated[Split, typer.Option("--split", help="Which samples.")] = Split.TEST,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV.")] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Draw the picture.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="FILE", help="Finished cells; in your data folder."),
+    ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--archive", metavar="FILE", help="Downloaded text of the sentiment task."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again too.")] = False,
+) -> None:
+    """Run models x policies x chips and print accuracy, flips and error beside the peak rates.
+
+    The options --model, --task, --policy and --chip may be repeated; without them the defaults run.
+    Finished cells are kept: a sweep that was stopped goes on when the same command is given again.
+    """
+    with extras():
+        from halfulp.study import running
+        from halfulp.study.files import FileNotWritten, check_target
+        from halfulp.study.plan import WrongName
+        from halfulp.study.plan import plan as planned
+
+        if png is not None:
+            import halfulp.study.picture  # noqa: F401  # missing matplotlib is told before the work
+    for option, path in {"--json": json, "--csv": csv, "--png": png}.items():
+        try:
+            if path is not None:
+                check_target(path)
+        except FileNotWritten as error:
+            usage(option, str(error))
+    try:
+        plan = planned(model, task, policy, chip, archive)
+        result = running.watched(
+            plan, store, samples=samples, split=split.value, archive=archive, fresh=fresh
+        )
+    except WrongName as error:
+        usage(error.option, str(error))
+    except running.Stopped as stop:
+        print(f"halfulp: {stop}", file=sys.stderr)
+        raise typer.Exit(130) from stop
+    except running.FAILURES as error:
+        fail(str(error))
+    _finish(result, model or [], json, csv, png)
+
+
+def _finish(
+    result: "Sweep",
+    asked: Sequence[str],
+    json: Path | None,
+    csv: Path | None,
+    png: Path | None,
+) -> None:
+    from halfulp.study.report import to_text
+    from halfulp.study.running import write
+
+    # Files first: a closed pipe must not cost them.
+    failures = write(result, json, csv, png)
+    width = shutil.get_terminal_size((_WIDTH, 40)).columns
+    say(to_text(result, width=width, color=sys.stdout.isatty()))
+    missing = set(asked) - {reference.model for reference in result.references}
+    if missing:
+        failures.append(f"not run: {', '.join(sorted(missing))}")
+    elif not result.rows:
+        failures.append("no cell was run")
+    if failures:
+        fail("\nhalfulp: ".join(failures))
+
+
+@app.command(
+    epilog=_examples("halfulp formats", "halfulp formats --help", "halfulp formats | head -4")
+)
+def formats() -> None:
+    """List the named number formats."""
+    with extras():
+        from halfulp.study import catalog
+    say(catalog.formats())
+
+
+@app.command(
+    epilog=_examples(
+        "halfulp show e4m3", "halfulp show bfloat16", "halfulp show 'cfp8(2,5,bias=3)'"
+    )
+)
+def show(
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="A name, see `halfulp formats`.")],
+) -> None:
+    """Show all facts of one number format."""
+    with extras():
+        from halfulp.dtypes import parse_format
+        from halfulp.study import catalog
+    try:
+        fmt = parse_format(name)
+    except ValueError as error:
+        usage("FORMAT", str(error))
+    say(catalog.one_format(fmt))
+
+
+@app.command(
+    epilog=_examples("halfulp policies", "halfulp policies --help", "halfulp policies | head -4")
+)
+def policies() -> None:
+    """List the policies that each chip runs by default, and how others are named."""
+    with extras():
+        from halfulp.study import catalog
+    say(catalog.policies())
+
+
+@app.command(epilog=_examples("halfulp chips", "halfulp chips --help", "halfulp chips | head -4"))
+def chips() -> None:
+    """List the chips, their peak rates and the sources of these."""
+    with extras():
+        from halfulp.study import catalog
+    say(catalog.chips())
+
+
+@app.command(
+    epilog=_examples(
+        "halfulp doctor", "halfulp doctor --json doctor.json", "halfulp doctor --store cells.sqlite"
+    )
+)
+def doctor(
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the same as JSON.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="FILE", help="The store to look at.")
+    ] = None,
+) -> None:
+    """Say what a bug report needs: versions, processor, threads, folders, and what is missing.
+
+    Ends with 1 when something is broken, and says what to type.
+    """
+    from halfulp.study import doctor as doctors
+    from halfulp.study.files import FileNotWritten, write_whole
+
+    checks = doctors.examine(store)
+    say(doctors.to_text(checks))
+    if json is not None:
+        try:
+            write_whole(json, doctors.to_json(checks).encode())
+        except FileNotWritten as error:
+            fail(str(error))
+    if any(check.state is doctors.State.BROKEN for check in checks):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point of the command."""
+    # A file-size limit must come as an error of the write, not as the end of the process.
+    if hasattr(signal, "SIGXFSZ"):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    app(prog_name="halfulp")

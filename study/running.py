@@ -1,0 +1,88 @@
+"""A sweep as the command runs it: watched by a person, stopped by one, written to files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from halfulp.dtypes.jit import KernelsDisabled
+from halfulp.quant import UnsupportedOp
+from halfulp.study import sweep
+from halfulp.study.artifacts import CorruptedModel
+from halfulp.study.files import FileNotWritten, write_whole
+from halfulp.study.progress import Watched
+from halfulp.study.report import to_csv, to_json
+from halfulp.study.result import Cell, Sweep
+from halfulp.study.store import Store, StoreError, default_path
+from halfulp.study.tasks import DataUnavailable
+
+FAILURES = (
+    CorruptedModel,
+    DataUnavailable,
+    FileNotWritten,
+    KernelsDisabled,
+    StoreError,
+    UnsupportedOp,
+    sweep.NotPrepared,
+)
+
+
+class Stopped(RuntimeError):
+    """The person stopped the sweep; the message says what is kept and how to go on."""
+
+
+def watched(
+    plan: Sequence[Cell],
+    store: Path | None,
+    *,
+    samples: int | None,
+    split: str,
+    archive: Path | None,
+    fresh: bool,
+) -> Sweep:
+    """Run the plan over the store at `store`, or over the user's own, with progress on stderr.
+
+    Raises Stopped on Ctrl-C, and any of FAILURES.
+    """
+    path = default_path() if store is None else store
+    with Store(path) as cells, Watched(len(plan)) as progress:
+        try:
+            return sweep.run(
+                plan,
+                cells,
+                samples=samples,
+                split=split,
+                archive=archive,
+                fresh=fresh,
+                progress=progress,
+            )
+        except KeyboardInterrupt as stop:
+            raise Stopped(
+                f"stopped; {progress.done} of {len(plan)} cells are finished and kept in {path}:"
+                f" the same command{' without --fresh' if fresh else ''} goes on from there"
+            ) from stop
+
+
+def write(result: Sweep, json: Path | None, csv: Path | None, png: Path | None) -> list[str]:
+    """Write what was asked for, each file whole; the reasons of those that could not be written."""
+    failures = []
+    for path, content in ((json, _json), (csv, _csv), (png, _png)):
+        if path is None or (content is _png and not result.rows):
+            continue
+        try:
+            write_whole(path, content(result))
+        except FileNotWritten as error:
+            failures.append(str(error))
+    return failures
+
+
+def _json(result: Sweep) -> bytes:
+    return to_json(result).encode()
+
+
+def _csv(result: Sweep) -> bytes:
+    return to_csv(result).encode()
+
+
+def _png(result: Sweep) -> bytes:
+    from halfulp.study.picture import to_png
+
+    return to_png(result)
