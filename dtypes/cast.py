@@ -67,9 +67,7 @@ def round_to(
     """
     fmt, rounding, overflow = _checked(fmt, rounding, overflow)
     source = open_source(x)
-    dtype = source.array.dtype
-    if source.codes_of is not None or dtype.kind != "f":
-        dtype = FLOAT32 if fmt.fits_float32 else FLOAT64
+    dtype = source.array.dtype if source.keeps_type else _result_type(fmt)
 
     def work(array: Array, target: Array) -> None:
         if isinstance(fmt, IntFormat):
@@ -125,7 +123,7 @@ def encode(
         else:
             _encode_floats(array, source.codes_of, target, fmt, rounding, overflow)
 
-    return _run(work, source, fmt.numpy if isinstance(fmt, IntFormat) else fmt.code_dtype, out)
+    return _run(work, source, _code_type(fmt), out)
 
 
 @overload
@@ -146,11 +144,8 @@ def decode(codes: Any, fmt: Format | str, *, out: Any = None) -> Any:
     source = open_source(codes)
     if source.codes_of is not None or source.array.dtype.kind not in "iu":
         given = source.codes_of or source.array.dtype
-        raise TypeError(f"codes of {fmt} are integers, not {given}; view them as {_codes(fmt)}")
-    if isinstance(fmt, IntFormat):
-        dtype = fmt.numpy
-    else:
-        dtype = FLOAT32 if fmt.fits_float32 else FLOAT64
+        raise TypeError(f"codes of {fmt} are integers, not {given}; view them as {_code_type(fmt)}")
+    dtype = _code_type(fmt) if isinstance(fmt, IntFormat) else _result_type(fmt)
     _refuse_foreign_codes(source.array, fmt)
 
     def work(array: Array, target: Array) -> None:
@@ -171,7 +166,11 @@ def _checked(
     return fmt, choice(Rounding, rounding, "rounding"), choice(Overflow, overflow, "overflow")
 
 
-def _codes(fmt: Format) -> np.dtype[Any]:
+def _result_type(fmt: Format) -> np.dtype[Any]:
+    return FLOAT32 if fmt.fits_float32 else FLOAT64
+
+
+def _code_type(fmt: Format) -> np.dtype[Any]:
     return fmt.numpy if isinstance(fmt, IntFormat) else fmt.code_dtype
 
 

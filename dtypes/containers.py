@@ -39,12 +39,19 @@ class Source(NamedTuple):
     codes_of   the format of the codes, None when the elements are plain numbers
     device     of a torch tensor; None for everything else
     scalar     whether a number was given
+    widened    whether the elements were of a smaller type, which `array` holds as float32
     """
 
     array: Array
     codes_of: FloatFormat | None
     device: Any = None
     scalar: bool = False
+    widened: bool = False
+
+    @property
+    def keeps_type(self) -> bool:
+        """Whether the elements are float32 or float64."""
+        return self.array.dtype.kind == "f" and not self.widened
 
     def give_back(self, result: Array) -> Any:
         """`result` as the kind of container, on the device, that was opened."""
@@ -125,7 +132,8 @@ def _open_array(array: Array, *, scalar: bool) -> Source:
     if dtype.name in _CODES:
         return Source(array.view(f"u{dtype.itemsize}"), _CODES[dtype.name], scalar=scalar)
     if dtype.kind == "V" and dtype.type.__module__ == "ml_dtypes":
-        return Source(array.astype(np.float32), None, scalar=scalar)  # float32 holds them all
+        # float32 holds all values of the other types of ml_dtypes
+        return Source(array.astype(np.float32), None, scalar=scalar, widened=True)
     raise TypeError(f"elements of type {dtype} are not taken; allowed: {_ALLOWED}")
 
 
@@ -143,7 +151,7 @@ def _open_tensor(x: Any) -> Source:
     if name in _NUMBERS:
         return Source(data.resolve_neg().numpy(), None, x.device)
     if name.startswith("float8_"):
-        return Source(data.to(torch.float32).numpy(), None, x.device)  # float32 holds them all
+        return Source(data.to(torch.float32).numpy(), None, x.device, widened=True)
     raise TypeError(f"elements of type {x.dtype} are not taken; allowed: {_ALLOWED}")
 
 

@@ -14,10 +14,11 @@ Array = npt.NDArray[Any]
 def to_integers(x: Array, out: Array, fmt: IntFormat, rounding: Rounding) -> None:
     """out[i] = x[i] rounded to a whole number and clamped to `fmt`; NaN gives 0, -0 gives +0.
 
-    x      float32, float64, integer or bool
+    x      float32, float64, integer or bool; C-contiguous, as is out
     out    any type; where it cannot hold the bound of `fmt`, its largest value inside (float32
            holds 2147483520 below the int32 bound 2147483647)
     """
+    x, out = x.reshape(-1), out.reshape(-1)  # numpy would make scalars of no dimension
     if x.dtype.kind in "iub":
         np.copyto(out, _clamp_integers(x, fmt), casting="unsafe")
         return
