@@ -1,1 +1,27 @@
-"""halfulp layer."""
+"""NeuronCores: the engines, bit for bit, and what they record."""
+
+from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
+from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
+from halfulp.engines.elementwise import AluOp
+from halfulp.engines.functions import Activation
+from halfulp.engines.ledger import Ledger, Record, recording
+from halfulp.engines.operands import UnsupportedFormat
+from halfulp.engines.tensor import Packed
+
+__all__ = [
+    "CHIPS",
+    "INFERENTIA1",
+    "INFERENTIA2",
+    "NEURONCORE_V1",
+    "NEURONCORE_V2",
+    "Activation",
+    "AluOp",
+    "Chip",
+    "Ledger",
+    "NeuronCore",
+    "Packed",
+    "Peak",
+    "Record",
+    "UnsupportedFormat",
+    "recording",
+]

@@ -31,16 +31,16 @@ def _build_softmax(function: ir.Function) -> None:
     """x - max, exp, their sum in order, reciprocal, product; a row of -inf only gives zeros."""
     turned, columns = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    loop = Counter(builder, columns, 1, [_zero(builder, float("-inf"))])
-    (largest,) = loop.sums
+    loop = Counter(builder, columns, 1, [_zero(builder, float("-inf")), _zero(builder)])
     x = _at(builder, turned, loop.index)
-    (largest,) = loop.close([(x > largest).where(x, largest)])
+    # the maximum passes over a NaN, the witness does not: a row of NaN and -inf is no masked row
+    largest, witness = loop.close([(x > loop.sums[0]).where(x, loop.sums[0]), loop.sums[1] + x])
     loop = Counter(builder, columns, 1, [_zero(builder)])
     power = apply(Activation.EXP, _at(builder, turned, loop.index) - largest)
     store(builder, power, offset(builder, turned, loop.index, _COLUMN))
     (total,) = loop.close([loop.sums[0] + power])
     inverse = total.like(1.0) / total
-    nothing = largest.equals(float("-inf"))
+    nothing = largest.equals(float("-inf")) & witness.equals(float("-inf"))
     loop = Counter(builder, columns, 1)
     share = _at(builder, turned, loop.index) * inverse
     store(builder, nothing.where(share.like(0.0), share), offset(builder, turned, loop.index, _COLUMN))

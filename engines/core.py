@@ -1,0 +1,85 @@
+"""A NeuronCore: its engines and the formats that they take."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from halfulp.dtypes import BF16, E4M3FN, FP16, FP32, INT8, INT16, INT32, TF32, UINT8, UINT16, UINT32, FloatFormat, Format
+from halfulp.dtypes.format import Specials
+from halfulp.dtypes.parameters import fast32
+from halfulp.engines.dma import DmaEngine
+from halfulp.engines.operands import UnsupportedFormat
+from halfulp.engines.scalar import ScalarEngine
+from halfulp.engines.tensor import TensorEngine
+from halfulp.engines.vector import VectorEngine
+
+
+@dataclass(frozen=True)
+class NeuronCore:
+    """One core.
+
+    name       as AWS writes it
+    operands   formats that the Tensor Engine takes, cFP8 aside
+    results    float formats that the engines' results may have, cFP8 aside
+    cfp8       whether 8-bit floats of configurable exponent and mantissa exist
+    source     where the lists come from
+    """
+
+    name: str
+    operands: frozenset[Format]
+    results: frozenset[Format]
+    cfp8: bool
+    source: str
+
+    @cached_property
+    def tensor(self) -> TensorEngine:
+        return TensorEngine(self)
+
+    @cached_property
+    def vector(self) -> VectorEngine:
+        return VectorEngine(self)
+
+    @cached_property
+    def scalar(self) -> ScalarEngine:
+        return ScalarEngine(self)
+
+    @cached_property
+    def dma(self) -> DmaEngine:
+        return DmaEngine(self)
+
+    def check_operand(self, fmt: Format) -> None:
+        """Raise UnsupportedFormat unless the Tensor Engine takes operands of this format."""
+        self._check(fmt, self.operands, "TensorEngine operands")
+
+    def check_result(self, fmt: Format) -> None:
+        """Raise UnsupportedFormat unless an engine's result can have this format."""
+        self._check(fmt, self.results, "results")
+
+    def _check(self, fmt: Format, known: frozenset[Format], use: str) -> None:
+        if fmt in known:
+            return
+        eight_bits = isinstance(fmt, FloatFormat) and fmt.bits == 8
+        if eight_bits and self.cfp8 and fmt.specials is Specials.IEEE and fast32(fmt):
+            return
+        allowed = ", ".join(sorted(item.name for item in known)) + (", cfp8(E,M[,bias=B])" if self.cfp8 else "")
+        reason = ""
+        if fmt == E4M3FN:
+            reason = "e4m3fn is OCP's format of later cores; here e4m3 is IEEE style, up to 240 (EVRF051). "
+        elif eight_bits and self.cfp8:
+            reason = "cFP8 is IEEE style, with a bias that keeps its values within float32's normal range (assumed). "
+        raise UnsupportedFormat(f"{self.name} has no {fmt.name} {use}. {reason}It takes {allowed} ({self.source})")
+
+
+NEURONCORE_V1 = NeuronCore(
+    name="NeuronCore-v1",
+    operands=frozenset({BF16, FP16, INT8}),
+    results=frozenset({FP32, BF16, FP16}),
+    cfp8=False,
+    source="neuron-core-v1.rst",
+)
+NEURONCORE_V2 = NeuronCore(
+    name="NeuronCore-v2",
+    operands=frozenset({FP32, TF32, BF16, FP16, INT8, INT16, INT32, UINT8, UINT16, UINT32}),
+    results=frozenset({FP32, TF32, BF16, FP16}),
+    cfp8=True,
+    source="neuron-core-v2.rst, data-types.rst",
+)

@@ -1,0 +1,42 @@
+"""The DMA engines: data that moves, and casts on the way."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from halfulp.dtypes import FP32, Format
+from halfulp.engines.functions import Activation
+from halfulp.engines.ledger import record
+from halfulp.engines.operands import as_float_format, open_floats
+from halfulp.engines.vector import apply_flat
+
+if TYPE_CHECKING:
+    from halfulp.engines.core import NeuronCore
+
+
+@dataclass(frozen=True)
+class DmaEngine:
+    """Copies between memories. Source: nki.isa dma_copy (casts go through fp32: documented)."""
+
+    core: "NeuronCore"
+
+    def gather(self, table: Any, indices: Any, *, out_format: Format | str = FP32) -> Any:
+        """table[indices], rounded to `out_format`: an embedding lookup (derived).
+
+        table (rows, columns); indices: integers of any shape; returns (*indices.shape, columns).
+
+        Raises TypeError for indices that are no integers, ValueError for an index outside the table.
+        """
+        fmt = as_float_format(out_format, "out_format")
+        self.core.check_result(fmt)
+        rows, give = open_floats(table)
+        where = np.asarray(indices)
+        if where.dtype.kind not in "iu":
+            raise TypeError(f"indices are {where.dtype}; needed: integers")
+        if where.size and not (0 <= where.min() and where.max() < rows.shape[0]):
+            raise ValueError(f"indices from {where.min()} to {where.max()}; the table has {rows.shape[0]} rows")
+        out, counts = apply_flat(rows[where], Activation.COPY, 1.0, -0.0, fmt)
+        record("dma", "gather", (rows.shape, where.shape, out.shape), ("fp32", "int32", fmt.name), counts,
+               size_bytes=(4 + fmt.bits // 8) * out.size + 4 * where.size)  # fmt: skip
+        return give(out)

@@ -1,0 +1,88 @@
+"""What ran: one record for each operation of an engine."""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Record(NamedTuple):
+    """One operation.
+
+    layer        name of the layer that asked for it; "" outside any
+    engine       "tensor", "vector", "scalar" or "dma"
+    instruction  name as in nki.isa, or of the documented composition
+    shapes       of the operands, then of the result
+    formats      names of the formats of the operands, then of the result
+    macs         multiply-accumulates
+    bytes        of the operands and of the result, in their formats
+    overflow     finite values that a cast made infinite, NaN or the largest value
+    underflow    values other than zero that a cast made zero
+    nan          NaN results of casts
+    infinity     infinite results of casts
+    """
+
+    layer: str
+    engine: str
+    instruction: str
+    shapes: tuple[tuple[int, ...], ...]
+    formats: tuple[str, ...]
+    macs: int
+    bytes: int
+    overflow: int
+    underflow: int
+    nan: int
+    infinity: int
+
+
+#: Fields of a record that add up.
+TOTALS = ("macs", "bytes", "overflow", "underflow", "nan", "infinity")
+
+
+class Ledger:
+    """Records in the order in which they ran; `layer` is written into each new one."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.layer = ""
+
+    def totals(self) -> dict[str, int]:
+        """The sums of TOTALS over all records."""
+        return {name: sum(getattr(record, name) for record in self.records) for name in TOTALS}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+_current: ContextVar[Ledger | None] = ContextVar("halfulp_ledger", default=None)
+
+
+@contextlib.contextmanager
+def recording(ledger: Ledger) -> Iterator[Ledger]:
+    """Append every engine operation of this thread to `ledger` while the context lasts."""
+    token = _current.set(ledger)
+    try:
+        yield ledger
+    finally:
+        _current.reset(token)
+
+
+def record(
+    engine: str,
+    instruction: str,
+    shapes: tuple[tuple[int, ...], ...],
+    formats: tuple[str, ...],
+    counts: npt.NDArray[np.int64],
+    *,
+    macs: int = 0,
+    size_bytes: int = 0,
+) -> None:
+    """Append a record to the current ledger, if there is one; `counts` are in the order of `casts.COUNTS`."""
+    ledger = _current.get()
+    if ledger is not None:
+        overflow, underflow, nan, infinity = counts.tolist()
+        entry = Record(ledger.layer, engine, instruction, shapes, formats, macs, size_bytes, overflow, underflow, nan, infinity)
+        ledger.records.append(entry)

@@ -1,0 +1,103 @@
+"""Arguments of the engines: opened as float32 arrays, results given back in kind."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes import FloatFormat, Format, IntFormat, Overflow, parse_format
+from halfulp.dtypes.cast import decode
+from halfulp.dtypes.containers import is_tensor, open_source
+from halfulp.dtypes.parameters import bits32, parameters32
+from halfulp.dtypes.threads import parallel, split
+from halfulp.engines.systolic import scratch_address
+
+Floats = npt.NDArray[np.float32]
+#: Below this many elements a second thread costs more than it saves.
+_PARALLEL_ELEMENTS = 1 << 15
+_ENVIRONMENT_OFFSET = 0  # elementwise kernels keep the caller's environment at the start of the scratch memory
+
+
+class UnsupportedFormat(ValueError):
+    """A format, or a pair of formats, that an engine does not take."""
+
+
+def open_floats(x: object) -> tuple[Floats, Callable[[Any], Any]]:
+    """A float32 view or copy of `x` (any strides), and what turns a result into the kind of container that x is.
+
+    Other types are converted as the engines' inputs are: through float32, rounded to nearest even.
+    """
+    if type(x) is np.ndarray and x.dtype == np.float32 and x.dtype.isnative:
+        return x, _same
+    if is_tensor(x) and x.requires_grad:  # type: ignore[attr-defined]
+        x = x.detach()  # type: ignore[attr-defined]
+    source = open_source(x)
+    if source.codes_of is not None:
+        array = decode(source.array, source.codes_of)
+    else:
+        array = source.array.astype(np.float32, copy=False)
+    return array, source.give_back
+
+
+def _same(result: Any) -> Any:
+    return result
+
+
+def contiguous(x: Floats) -> Floats:
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
+def address(x: npt.NDArray[Any]) -> int:
+    return x.ctypes.data
+
+
+def as_format(fmt: Format | str) -> Format:
+    """A format, or the one that a name means."""
+    if isinstance(fmt, FloatFormat | IntFormat):
+        return fmt
+    return parse_format(fmt)
+
+
+def as_float_format(fmt: Format | str, argument: str) -> FloatFormat:
+    """A float format; the engines' results are floats.
+
+    Raises UnsupportedFormat for an integer format.
+    """
+    found = as_format(fmt)
+    if not isinstance(found, FloatFormat):
+        raise UnsupportedFormat(f"{argument}={found.name}: results are float formats")
+    return found
+
+
+@functools.cache
+def float_parameters(fmt: FloatFormat) -> tuple[npt.NDArray[np.int64], int]:
+    """The kernels' constants of a float format (overflow to infinity), and their address."""
+    given = parameters32(fmt, Overflow.INF)
+    return given, given.ctypes.data
+
+
+@functools.cache
+def integer_parameters(fmt: IntFormat) -> tuple[npt.NDArray[np.int64], int]:
+    """The largest float32 within the format on either side, and the address of the two."""
+    plus = np.float32(fmt.max)
+    if float(plus) > fmt.max:
+        plus = np.nextafter(plus, np.float32(0))
+    given = np.array([bits32(float(plus)), bits32(float(-fmt.min))], np.int64)
+    return given, given.ctypes.data
+
+
+def run_rows(driver: Callable[[int, int, int, int], None], rows: int, columns: int) -> npt.NDArray[np.int64]:
+    """driver(first row, last row, address of counts, scratch address) over pieces of the rows; the sum of the counts."""
+    pieces: Sequence[tuple[int, int]] = [(0, rows)]
+    if rows * columns >= _PARALLEL_ELEMENTS:
+        pieces = split(rows, 16 if rows >= 64 else 1, 1)
+    counts = np.zeros((max(len(pieces), 1), 4), np.int64)
+    base = address(counts)
+
+    def part(index: int, first: int, last: int) -> None:
+        driver(first, last, base + index * 32, scratch_address())
+
+    parallel(part, [(index, first, last) for index, (first, last) in enumerate(pieces)])
+    return counts.sum(0)

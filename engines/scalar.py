@@ -1,0 +1,41 @@
+"""The Scalar Engine: functions of one number."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from halfulp.dtypes import FP32, Format
+from halfulp.dtypes.rounding import choice
+from halfulp.engines.functions import Activation
+from halfulp.engines.ledger import record
+from halfulp.engines.operands import as_float_format, open_floats
+from halfulp.engines.vector import apply_flat
+
+if TYPE_CHECKING:
+    from halfulp.engines.core import NeuronCore
+
+
+@dataclass(frozen=True)
+class ScalarEngine:
+    """func(x * scale + bias) in fp32, then a cast.
+
+    Source: trainium_inferentia2_arch.rst (fp32 inside, scale and bias: documented); that x * scale and + bias round once
+    each, and that a function gives the nearest fp32, is assumed (NUMERICS section 4).
+    """
+
+    core: "NeuronCore"
+
+    def activation(
+        self, x: Any, function: Activation | str, *, scale: float = 1.0, bias: float = 0.0, out_format: Format | str = FP32
+    ) -> Any:
+        """function(x * scale + bias), any shape, rounded to `out_format`.
+
+        Raises ValueError for an unknown function.
+        """
+        fmt, found = as_float_format(out_format, "out_format"), choice(Activation, function, "function")
+        self.core.check_result(fmt)
+        array, give = open_floats(x)
+        # x + -0 is x, also for -0
+        out, counts = apply_flat(array, found, scale, bias if bias else -0.0, fmt)
+        record("scalar", f"activation({found.value})", (array.shape, out.shape), ("fp32", fmt.name), counts,
+               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)

@@ -1,0 +1,332 @@
+"""The Tensor Engine: matrix products as the systolic array adds them."""
+
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes import FP32, INT8, TF32, FloatFormat, Format, IntFormat
+from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.threads import get_num_threads, parallel, split
+from halfulp.engines.ledger import record
+from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
+from halfulp.engines.operands import (
+    Floats,
+    UnsupportedFormat,
+    address,
+    as_float_format,
+    as_format,
+    float_parameters,
+    integer_parameters,
+    open_floats,
+)
+from halfulp.engines.systolic import (
+    FLOAT,
+    FLOAT_PARTS,
+    INTEGER,
+    INTEGER_PARTS,
+    PSUM_FLOAT,
+    PSUM_INTEGER,
+    PSUM_RAW,
+    pack_panels,
+    product,
+    products,
+    scratch_address,
+)
+
+if TYPE_CHECKING:
+    from halfulp.engines.core import NeuronCore
+
+#: Fewer multiply-accumulates than this run in one thread.
+_PARALLEL_MACS = 1 << 21
+_Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A right operand (K, N), cast and laid out for the array once; made by `TensorEngine.pack`.
+
+    high, low   panels [N / 32][K][32]; low holds the low halves of fp32, None for formats of one pass
+    counts      what the cast changed, in the order of `casts.COUNTS`
+    """
+
+    fmt: Format
+    depth: int
+    width: int
+    high: Floats
+    low: Floats | None
+    counts: _Counts
+
+
+def passes_of(fmt: Format) -> int:
+    """Passes through the array: fp32 takes four, as do the integers without a datapath of their own."""
+    return 4 if fmt == FP32 or (isinstance(fmt, IntFormat) and fmt != INT8) else 1
+
+
+def _kind(fmt: Format, passes: int) -> int:
+    if isinstance(fmt, IntFormat):
+        return INTEGER if passes == 1 else INTEGER_PARTS
+    return FLOAT if passes == 1 else FLOAT_PARTS
+
+
+def _given(fmt: Format) -> int:
+    return (float_parameters(fmt) if isinstance(fmt, FloatFormat) else integer_parameters(fmt))[1]
+
+
+def _aligned(shape: tuple[int, ...]) -> Floats:
+    """Uninitialised floats that start at a cache line."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + 16, np.float32)
+    start = (-memory.ctypes.data % 64) // 4
+    return memory[start : start + size].reshape(shape)
+
+
+def _row_major(x: Floats) -> Floats:
+    """`x` with elements of a row next to each other and rows apart by a positive stride; copied if need be."""
+    if x.shape[-1] > 1 and x.strides[-1] != 4 or (x.shape[-2] > 1 and x.strides[-2] < 4 * x.shape[-1]):
+        return np.ascontiguousarray(x)
+    return x
+
+
+def _right(b: Floats, transposed: bool) -> tuple[Floats, bool]:
+    """Rows of B, or of its transpose when those lie in memory: (array, turned)."""
+    if b.shape[-1] > 1 and b.strides[-1] != 4 and b.strides[-2] == 4:
+        b, transposed = b.swapaxes(-1, -2), not transposed
+    return _row_major(b), transposed
+
+
+def _offsets(x: Floats, batch: tuple[int, ...]) -> _Counts:
+    """Address of the matrix of each item of the batch."""
+    view = np.broadcast_to(x, batch + x.shape[-2:])
+    result = np.array([address(view)], np.int64)
+    for size, stride in zip(batch, view.strides[:-2], strict=True):
+        result = (result[:, None] + np.arange(size, dtype=np.int64) * stride).ravel()
+    return result
+
+
+def _bytes(fmt: Format, elements: int) -> int:
+    return fmt.bits * elements // 8
+
+
+@dataclass(frozen=True)
+class _Exit:
+    """How sums leave PSUM: round(sum * multiplier + bias), or int32 as they are."""
+
+    psum: int
+    multiplier: Floats
+    bias: Floats
+    given: int
+
+
+@dataclass(frozen=True)
+class TensorEngine:
+    """128 x 128 systolic array: operands cast on their way in, sums in fp32, rows added one after the other.
+
+    Source: neuron-core-v1.rst, neuron-core-v2.rst, trainium_inferentia2_arch.rst (shapes, formats, fp32 sums: documented);
+    order and start of the sums, one rounding a step: NUMERICS section 3 (derived and assumed).
+    """
+
+    core: "NeuronCore"
+
+    def check(self, a_format: Format | str, b_format: Format | str) -> None:
+        """Raise UnsupportedFormat unless the array takes this pair of operand formats."""
+        a, b = as_format(a_format), as_format(b_format)
+        for fmt in (a, b):
+            self.core.check_operand(fmt)
+        if isinstance(a, IntFormat) != isinstance(b, IntFormat):
+            raise UnsupportedFormat(f"{a.name} x {b.name}: an integer operand pairs with an integer operand only")
+        wide = {FP32, TF32}
+        if isinstance(a, FloatFormat) and (a in wide) != (b in wide):
+            raise UnsupportedFormat(f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only (nki.isa nc_matmul)")
+
+    def pack(self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False) -> Packed:
+        """Cast a right operand and lay it out once, for use in many products.
+
+        b           (K, N), or (N, K) with `transposed`
+        scale       b is multiplied by it before the cast: a float, or (N,) floats
+
+        Raises UnsupportedFormat for a format that the array does not take, ValueError for a wrong shape.
+        """
+        fmt = as_format(b_format)
+        self.check(fmt, fmt)
+        array, _ = open_floats(b)
+        if array.ndim != 2:
+            raise ValueError(f"b has shape {array.shape}; needed: (K, N), or (N, K) with transposed=True")
+        factor = 1.0
+        if np.ndim(scale):
+            vector = _column_vector(scale, array.shape[0 if transposed else 1], "scale")
+            array = self.core.vector._multiply(array, vector[:, None] if transposed else vector)
+        else:
+            factor = _positive(scale, "scale")
+        return _pack(array, fmt, passes_of(fmt), factor, transposed)
+
+    def matmul(
+        self, a: Any, b: Any, *, a_format: Format | str, b_format: Format | str | None = None,
+        out_format: Format | str = FP32, bias: Any = None, a_scale: float = 1.0, b_scale: Any = 1.0,
+        rescale: Any = None, transpose_b: bool = False,
+    ) -> Any:  # fmt: skip
+        """a @ b with both operands cast, in the array's order: K tiles of 128 rows, each a chain of fused multiply-adds.
+
+        a            (..., M, K), multiplied by `a_scale`, rounded to `a_format`
+        b            (..., K, N), or (..., N, K) with `transpose_b`, or a `Packed`; likewise with `b_scale`, `b_format`
+                     (default: a_format, or the packed one)
+        rescale      None, a float or (N,): the sum is multiplied by it, rounded to fp32
+        bias         None or (N,): then added, rounded to fp32; then rounded to `out_format`
+        returns      (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format
+
+        fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed); int16 and int32 take the
+        compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
+
+        Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do not match.
+        """
+        left, give = open_floats(a)
+        a_fmt = as_format(a_format)
+        b_fmt = as_format(b_format) if b_format is not None else b.fmt if isinstance(b, Packed) else a_fmt
+        self.check(a_fmt, b_fmt)
+        passes = max(passes_of(a_fmt), passes_of(b_fmt))
+        if isinstance(b, Packed):
+            if b.fmt != b_fmt:
+                raise ValueError(f"b is packed as {b.fmt.name}; b_format={b_fmt.name} must be the same")
+            right = None
+            depth, width, lead = b.depth, b.width, ()
+        else:
+            right = open_floats(b)[0]
+            if right.ndim < 2:
+                raise ValueError(f"b has shape {right.shape}; needed: at least two axes")
+            depth, width = right.shape[-2:][::-1] if transpose_b else right.shape[-2:]
+            lead = right.shape[:-2]
+        if left.ndim < 2 or left.shape[-1] != depth:
+            raise ValueError(f"a has shape {left.shape}, b {depth} x {width}; needed: a of (..., M, {depth})")
+        exit_ = self._exit(a_fmt, passes, width, rescale, bias, out_format)
+        batch = np.broadcast_shapes(left.shape[:-2], lead)
+        out = np.empty((*batch, left.shape[-2], width), np.int32 if exit_.psum == PSUM_RAW else np.float32)
+        scale = _positive(a_scale, "a_scale")
+        if right is not None and (np.ndim(b_scale) or int(np.prod(lead)) <= 1):
+            flat = right.reshape(right.shape[-2:]) if lead else right
+            if np.ndim(b_scale) and flat.ndim > 2:
+                raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
+            b = self.pack(flat, b_fmt, scale=b_scale, transposed=transpose_b)
+            right = None
+        if right is None:
+            counts = _flat_product(left, a_fmt, scale, b, passes, exit_, out) + b.counts
+        else:
+            factor = _positive(b_scale, "b_scale")
+            counts = _batched_product(left, right, transpose_b, (a_fmt, b_fmt), (scale, factor), passes, exit_, out)
+        rows = int(np.prod(left.shape[:-1])) if right is None else int(np.prod(batch)) * left.shape[-2]
+        elements = left.size, depth * width * max(1, int(np.prod(lead)))
+        result = "int32" if exit_.psum == PSUM_RAW else as_format(out_format).name
+        record(
+            "tensor", "nc_matmul", (left.shape, (*lead, depth, width), out.shape), (a_fmt.name, b_fmt.name, result), counts,
+            macs=rows * depth * width,
+            size_bytes=_bytes(a_fmt, elements[0]) + _bytes(b_fmt, elements[1]) + _bytes(as_format(result), out.size),
+        )  # fmt: skip
+        return give(out)
+
+    def _exit(self, fmt: Format, passes: int, width: int, rescale: Any, bias: Any, out_format: Format | str) -> _Exit:
+        result = as_float_format(out_format, "out_format")
+        self.core.check_result(result)
+        integer = isinstance(fmt, IntFormat) and passes == 1
+        raw = integer and rescale is None and bias is None and result == FP32
+        multiplier = _column_vector(1.0 if rescale is None else rescale, width, "rescale")
+        # x + -0 is x, also for -0
+        shift = _column_vector(-0.0 if bias is None else bias, width, "bias")
+        psum = PSUM_RAW if raw else PSUM_INTEGER if integer else PSUM_FLOAT
+        return _Exit(psum, multiplier, shift, float_parameters(result)[1])
+
+
+def _positive(scale: Any, name: str) -> float:
+    value = float(scale)
+    if not (value > 0 and np.isfinite(np.float32(value))):
+        raise ValueError(f"{name}={scale!r}; needed: a positive, finite number")
+    return value
+
+
+def _column_vector(x: Any, width: int, name: str) -> Floats:
+    array = open_floats(x)[0]
+    if array.ndim == 0:
+        return np.full(width, array, np.float32)
+    if array.shape != (width,):
+        raise ValueError(f"{name} has shape {array.shape}; needed: a number or ({width},)")
+    return np.ascontiguousarray(array)
+
+
+def _pack(b: Floats, fmt: Format, passes: int, scale: float, transposed: bool) -> Packed:
+    width, depth = b.shape if transposed else b.shape[::-1]
+    rows, turned = _right(b, transposed)
+    panels = -(-width // PANEL)
+    high = _aligned((panels, depth, PANEL))
+    low = _aligned((panels, depth, PANEL)) if passes == 4 else None
+    pieces = split(panels, 1, 4) if depth * width >= _PARALLEL_MACS // 16 else [(0, panels)]
+    counts = np.zeros((max(1, len(pieces)), 4), np.int64)
+
+    def part(index: int, first: int, last: int) -> None:
+        pack_panels(address(rows), rows.strides[0], int(turned), address(high), 0 if low is None else address(low), depth,
+                    width, _kind(fmt, passes), _given(fmt), bits32(scale), address(counts) + index * 32, scratch_address(),
+                    first, last)  # fmt: skip
+
+    parallel(part, [(index, first, last) for index, (first, last) in enumerate(pieces)])
+    return Packed(fmt, depth, width, high, low, counts.sum(0))
+
+
+def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]]:
+    """(first row, last row, first panel, last panel) of each thread's share."""
+    if macs < _PARALLEL_MACS or get_num_threads() == 1:
+        return [(0, rows, 0, panels)]
+    if rows >= 4 * ROW_BLOCK or panels < get_num_threads():
+        return [(first, last, 0, panels) for first, last in split(rows, ROWS, ROWS)]
+    # the rows of A are cast by each thread, which small M can afford
+    return [(0, rows, first, last) for first, last in split(panels, 1, 1)]
+
+
+def _flat_product(a: Floats, fmt: Format, scale: float, b: Packed, passes: int, exit_: _Exit, out: Any) -> _Counts:
+    """All leading axes of `a` as rows, times a packed operand."""
+    rows = int(np.prod(a.shape[:-1]))
+    flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
+    low = b.low if b.low is not None or passes == 1 else np.zeros_like(b.high)  # tf32 has no low half
+    pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
+    counts = np.zeros((len(pieces), 3, 4), np.int64)
+    stride = b.width * 4
+
+    def part(index: int, r0: int, r1: int, p0: int, p1: int) -> None:
+        base = address(counts) + index * 96
+        # a row that several threads cast is counted by the first of them
+        counted = base if p0 == 0 else base + 64
+        product(address(flat), flat.strides[0], address(b.high), 0 if low is None else address(low), address(out), stride,
+                b.depth, b.width, r0, r1, p0, p1, _kind(fmt, passes), _given(fmt), bits32(scale), counted, passes,
+                exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given, base + 32,
+                scratch_address())  # fmt: skip
+
+    parallel(part, [(index, *piece) for index, piece in enumerate(pieces)])
+    return counts[:, :2].sum((0, 1))
+
+
+def _batched_product(
+    a: Floats, b: Floats, transposed: bool, formats: tuple[Format, Format], scales: tuple[float, float], passes: int,
+    exit_: _Exit, out: Any,
+) -> _Counts:  # fmt: skip
+    """Both operands differ from item to item; B is packed item by item."""
+    batch, (height, width), depth = out.shape[:-2], out.shape[-2:], a.shape[-1]
+    left = _row_major(a)
+    right, turned = _right(b, transposed)
+    items = np.stack([_offsets(left, batch), _offsets(right, batch), _offsets(out, batch)], 1)
+    macs = len(items) * height * depth * width
+    pieces = split(len(items), 1, 1) if macs >= _PARALLEL_MACS else [(0, len(items))]
+    counts = np.zeros((max(1, len(pieces)), 4), np.int64)
+    panels = -(-width // PANEL)
+
+    def part(index: int, first: int, last: int) -> None:
+        high = _aligned((panels, depth, PANEL))
+        low = _aligned((panels, depth, PANEL)) if passes == 4 else high
+        place = address(counts) + index * 32
+        products(address(items), first, last, left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth,
+                 width, address(high), address(low), _kind(formats[0], passes), _given(formats[0]), bits32(scales[0]), place,
+                 _kind(formats[1], passes), _given(formats[1]), bits32(scales[1]), place, passes, exit_.psum,
+                 address(exit_.multiplier), address(exit_.bias), exit_.given, place, scratch_address())  # fmt: skip
+
+    parallel(part, [(index, first, last) for index, (first, last) in enumerate(pieces)])
+    return counts.sum(0)
+
+
+__all__ = ["Packed", "TensorEngine", "passes_of"]

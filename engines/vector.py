@@ -1,0 +1,287 @@
+"""The Vector Engine: elementwise operations, reductions and normalisations, in fp32 whatever the formats around."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes import FP32, FloatFormat, Format
+from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.rounding import choice
+from halfulp.engines.elementwise import ACTIVATION_CODES, ALU_CODES, AluOp, activation, reduce_columns, tensor_tensor
+from halfulp.engines.functions import Activation
+from halfulp.engines.ledger import record
+from halfulp.engines.operands import Floats, address, as_float_format, contiguous, float_parameters, open_floats, run_rows
+from halfulp.engines.rows import layernorm, softmax, sums
+
+if TYPE_CHECKING:
+    from halfulp.engines.core import NeuronCore
+
+_CHUNK = 8192  # elements of a row into which a flat array is cut
+_Counts = npt.NDArray[np.int64]
+
+
+def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+    """round(f(x * scale + bias)) of every element."""
+    x = contiguous(x)
+    out = np.empty(x.shape, np.float32)
+    shift = np.full(min(max(x.size, 1), _CHUNK), bias, np.float32)
+    code, given, factor = ACTIVATION_CODES[function], float_parameters(fmt)[1], bits32(scale)
+    size = 4 * _CHUNK
+
+    def part(first: int, last: int, counts: int, scratch: int) -> None:
+        whole = min(last, x.size // _CHUNK)
+        base = first * size
+        activation(code, address(x) + base, size, address(shift), 0, address(out) + base, size, whole - first, _CHUNK,
+                   given, factor, counts, scratch)  # fmt: skip
+        if last > whole:
+            base = whole * size
+            activation(code, address(x) + base, 0, address(shift), 0, address(out) + base, 0, 1, x.size % _CHUNK, given, factor,
+                       counts, scratch)  # fmt: skip
+
+    return out, run_rows(part, -(-x.size // _CHUNK), _CHUNK)
+
+
+def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
+    """An operand broadcast to `shape`, flattened to rows of the last axis, and its row stride: 0 repeats a row."""
+    columns = shape[-1]
+    if x.shape == shape:
+        x = contiguous(x)
+        return x, columns * 4
+    if x.size == columns and x.shape[-1:] == (columns,):
+        return contiguous(x), 0
+    if x.size == 1:
+        return np.full(columns, x.reshape(()), np.float32), 0
+    return np.ascontiguousarray(np.broadcast_to(x, shape)), columns * 4
+
+
+def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+    """round(a op b) of every element, broadcast as numpy does."""
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    if a.shape == b.shape and a.ndim != 2 and a.flags.c_contiguous and b.flags.c_contiguous and a.size > _CHUNK:
+        # long rows, whatever the last axis is
+        columns = _CHUNK if a.size % _CHUNK == 0 else a.shape[-1]
+        result, counts = combine(a.reshape(-1, columns), b.reshape(-1, columns), op, fmt)
+        return result.reshape(shape), counts
+    out = np.empty(shape or (1,), np.float32)
+    matrix_shape = out.shape
+    (left, a_stride), (right, b_stride) = _as_matrix(a, matrix_shape), _as_matrix(b, matrix_shape)
+    columns = matrix_shape[-1]
+    rows = out.size // columns if columns else 0
+    code, given = ALU_CODES[op], float_parameters(fmt)[1]
+
+    def part(first: int, last: int, counts: int, scratch: int) -> None:
+        tensor_tensor(code, address(left) + first * a_stride, a_stride, address(right) + first * b_stride, b_stride,
+                      address(out) + first * columns * 4, columns * 4, last - first, columns, given, counts, scratch)  # fmt: skip
+
+    counts = run_rows(part, rows, columns)
+    return out.reshape(shape), counts
+
+
+def _add_mask(scores: Floats, mask: Floats) -> None:
+    """scores += mask, in place; the mask repeats along axes of stride 0."""
+    view = np.broadcast_to(mask, scores.shape)
+    if view.shape[-1] > 1 and view.strides[-1] != 4:
+        view = np.broadcast_to(np.ascontiguousarray(np.broadcast_to(mask, (*mask.shape[:-1], scores.shape[-1]))), scores.shape)
+    lead = scores.shape[:-1]
+    # axes from `cut` on share one row of the mask, or the last axis steps through its rows
+    cut = len(lead)
+    while cut and view.strides[cut - 1] == 0:
+        cut -= 1
+    step = 0
+    if cut == len(lead) and cut:
+        cut, step = cut - 1, view.strides[-2]
+    rows, columns = int(np.prod(lead[cut:])), scores.shape[-1]
+    given = float_parameters(FP32)[1]
+    blocks = scores.reshape(-1, rows, columns)
+    starts = [address(view[index]) for index in np.ndindex(*lead[:cut])]
+
+    def part(first: int, last: int, counts: int, scratch: int) -> None:
+        for block in range(first, last):
+            place = address(blocks) + block * rows * columns * 4
+            tensor_tensor(ALU_CODES[AluOp.ADD], place, columns * 4, starts[block], step, place, columns * 4, rows, columns,
+                          given, counts, scratch)  # fmt: skip
+
+    run_rows(part, len(starts), rows * columns)
+
+
+@dataclass(frozen=True)
+class VectorEngine:
+    """Elementwise instructions and reductions.
+
+    Results are float32 values of `out_format`, rounded once to nearest even from the fp32 result; NaN is canonical. Shapes
+    broadcast as numpy's do. Source: nki.isa, trainium_inferentia2_arch.rst (fp32 inside, free casts: documented); the order
+    of a sum and the arithmetic inside bn_stats and bn_aggr are assumed (NUMERICS section 4).
+    """
+
+    core: "NeuronCore"
+
+    def _format(self, fmt: Format | str) -> FloatFormat:
+        found = as_float_format(fmt, "out_format")
+        self.core.check_result(found)
+        return found
+
+    def _multiply(self, a: Floats, b: Floats) -> Floats:
+        return combine(a, b, AluOp.MULTIPLY, FP32)[0]
+
+    def tensor_tensor(self, a: Any, b: Any, op: AluOp | str, *, out_format: Format | str = FP32) -> Any:
+        """a op b, element by element.
+
+        Raises ValueError for an unknown operator and for shapes that do not broadcast.
+        """
+        fmt, operator = self._format(out_format), choice(AluOp, op, "op")
+        (left, give), (right, _) = open_floats(a), open_floats(b)
+        out, counts = combine(left, right, operator, fmt)
+        record("vector", "tensor_tensor", (left.shape, right.shape, out.shape), ("fp32", "fp32", fmt.name), counts,
+               size_bytes=4 * (left.size + right.size) + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)
+
+    def tensor_scalar(self, x: Any, scalar: float, op: AluOp | str, *, out_format: Format | str = FP32) -> Any:
+        """x op scalar, the scalar rounded to fp32 first."""
+        fmt, operator = self._format(out_format), choice(AluOp, op, "op")
+        array, give = open_floats(x)
+        out, counts = combine(contiguous(array), np.full((), scalar, np.float32), operator, fmt)
+        record("vector", "tensor_scalar", (array.shape, out.shape), ("fp32", fmt.name), counts,
+               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)
+
+    def tensor_reduce(
+        self, x: Any, op: AluOp | str, *, axis: int = -1, keepdims: bool = False, out_format: Format | str = FP32
+    ) -> Any:
+        """Sum ("add", from +0, in index order) or "max" along one axis.
+
+        Raises ValueError for another operator, for an axis that x has not, and for the maximum of nothing.
+        """
+        fmt, operator = self._format(out_format), choice(AluOp, op, "op")
+        if operator not in (AluOp.ADD, AluOp.MAX):
+            raise ValueError(f"op={operator.value!r}; tensor_reduce takes 'add' and 'max'")
+        array, give = open_floats(x)
+        if not -array.ndim <= axis < array.ndim:
+            raise ValueError(f"axis={axis}; x has {array.ndim} axes")
+        axis %= array.ndim
+        if operator is AluOp.MAX and array.shape[axis] == 0:
+            raise ValueError("the maximum of an axis of length 0 does not exist")
+        if operator is AluOp.ADD and axis == array.ndim - 1:
+            out, counts = _sum_rows(contiguous(array), fmt)
+        else:
+            out, counts = _reduce_axis(array, axis, operator, fmt)
+        out = np.expand_dims(out, axis) if keepdims else out
+        record("vector", "tensor_reduce", (array.shape, out.shape), ("fp32", fmt.name), counts,
+               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)
+
+    def reciprocal(self, x: Any, *, out_format: Format | str = FP32) -> Any:
+        """1 / x, the nearest fp32."""
+        return self._function("reciprocal", x, Activation.RECIPROCAL, out_format)
+
+    def tensor_copy(self, x: Any, *, out_format: Format | str) -> Any:
+        """x rounded to `out_format`."""
+        return self._function("tensor_copy", x, Activation.COPY, out_format)
+
+    def _function(self, instruction: str, x: Any, function: Activation, out_format: Format | str) -> Any:
+        fmt = self._format(out_format)
+        array, give = open_floats(x)
+        out, counts = apply_flat(array, function, 1.0, -0.0, fmt)
+        record("vector", instruction, (array.shape, out.shape), ("fp32", fmt.name), counts,
+               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)
+
+    def layernorm(self, x: Any, gamma: Any, beta: Any, eps: float, *, out_format: Format | str = FP32) -> Any:
+        """(x - mean) * rsqrt(variance + eps) * gamma + beta over the last axis, fp32 inside, rounded once.
+
+        The documented composition bn_stats, bn_aggr, rsqrt, tensor_scalar, tensor_tensor. gamma, beta: (columns,).
+
+        Raises ValueError for shapes that do not match.
+        """
+        fmt = self._format(out_format)
+        array, give = open_floats(x)
+        source = contiguous(array)
+        columns = source.shape[-1] if source.ndim else 0
+        factor, shift = contiguous(open_floats(gamma)[0]), contiguous(open_floats(beta)[0])
+        if factor.shape != (columns,) or shift.shape != (columns,):
+            raise ValueError(f"gamma has shape {factor.shape}, beta {shift.shape}; x {source.shape} needs ({columns},)")
+        out = np.empty(source.shape, np.float32)
+        given, stride, eps_bits = float_parameters(fmt)[1], columns * 4, bits32(eps)
+
+        def part(first: int, last: int, counts: int, scratch: int) -> None:
+            turned = np.empty(columns * 16 + 512, np.float32)
+            layernorm(address(source), stride, address(out), stride, first, last, columns, eps_bits, address(factor),
+                      address(shift), given, counts, address(turned) + 1024, address(turned), scratch)  # fmt: skip
+
+        counts = run_rows(part, source.size // columns if columns else 0, columns)
+        record("vector", "layernorm", (source.shape, factor.shape, shift.shape, out.shape), ("fp32", "fp32", "fp32", fmt.name),
+               counts, size_bytes=4 * (source.size + 2 * columns) + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)
+
+    def softmax(
+        self, x: Any, *, out_format: Format | str = FP32, scale: float = 1.0, mask: Any = None,
+        scores_format: Format | str = FP32,
+    ) -> Any:  # fmt: skip
+        """exp(s - max s) / sum over the last axis with s = round(x * scale, scores_format) + mask, fp32 inside, rounded once.
+
+        The documented composition max, exp with its running sum, reciprocal, multiply. mask: additive floats, or booleans of
+        which False takes no part; broadcast to x. A row in which every score is -inf gives zeros.
+        """
+        fmt, scores = self._format(out_format), self._format(scores_format)
+        array, give = open_floats(x)
+        counts = np.zeros(4, np.int64)
+        source = contiguous(array)
+        if scale != 1.0 or scores != FP32 or mask is not None:
+            source, counts = combine(source, np.full((), scale, np.float32), AluOp.MULTIPLY, scores)
+        if mask is not None and source.size:
+            _add_mask(source, _additive(mask, source.shape))
+        out = np.empty(source.shape, np.float32)
+        columns = source.shape[-1]
+        given, stride = float_parameters(fmt)[1], columns * 4
+
+        def part(first: int, last: int, count: int, scratch: int) -> None:
+            turned = np.empty(columns * 16 + 512, np.float32)
+            softmax(address(source), stride, address(out), stride, first, last, columns, given, count,
+                    address(turned) + 1024, address(turned), scratch)  # fmt: skip
+
+        counts = counts + run_rows(part, source.size // columns if columns else 0, columns)
+        record("vector", "softmax", (source.shape, out.shape), ("fp32", fmt.name), counts,
+               size_bytes=4 * source.size + fmt.bits * out.size // 8)  # fmt: skip
+        return give(out)
+
+
+def _additive(mask: Any, shape: tuple[int, ...]) -> Floats:
+    kind = str(getattr(mask, "dtype", "")).removeprefix("torch.")
+    if kind != "bool":
+        return open_floats(mask)[0]
+    allowed = np.asarray(mask)
+    return np.where(allowed, np.float32(0), np.float32(-np.inf))
+
+
+def _sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+    columns = x.shape[-1]
+    out = np.zeros(x.shape[:-1], np.float32)
+    given = float_parameters(fmt)[1]
+
+    def part(first: int, last: int, counts: int, scratch: int) -> None:
+        turned = np.empty(columns * 16 + 512, np.float32)
+        sums(address(x), columns * 4, address(out), first, last, columns, given, counts, address(turned) + 1024,
+             address(turned), scratch)  # fmt: skip
+
+    return out, run_rows(part, out.size, max(columns, 1))
+
+
+def _reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+    """Along an axis with others behind it: whole rows are combined one after the other."""
+    moved = contiguous(np.moveaxis(x, axis, -1)[..., None] if axis == x.ndim - 1 else x)
+    shape = moved.shape if axis != x.ndim - 1 else (*x.shape[:-1], x.shape[-1], 1)
+    length, columns = shape[axis], int(np.prod(shape[axis + 1 :]))
+    outer = int(np.prod(shape[:axis]))
+    start = np.float32(0 if op is AluOp.ADD else -np.inf)
+    out = np.full(shape[:axis] + shape[axis + 1 :], start, np.float32)
+    given, spare = float_parameters(FP32)[1], np.zeros(4, np.int64)
+    for item in range(outer):
+        reduce_columns(ALU_CODES[op], address(moved) + item * length * columns * 4, columns * 4,
+                       address(out) + item * columns * 4, length, columns, given, address(spare), address(spare),
+                       address(_environment))  # fmt: skip
+    result, counts = apply_flat(out, Activation.COPY, 1.0, -0.0, fmt)
+    return result.reshape(x.shape[:axis] + x.shape[axis + 1 :]), counts
+
+
+_environment = np.zeros(8, np.int64)
