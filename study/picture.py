@@ -68,6 +68,16 @@ def to_png(sweep: Sweep) -> bytes:
 
     Raises ValueError when the sweep has no rows.
     """
+    out = io.BytesIO()
+    draw(sweep).savefig(out, format="png")
+    return out.getvalue()
+
+
+def draw(sweep: Sweep) -> Figure:
+    """The picture as a figure of matplotlib.
+
+    Raises ValueError when the sweep has no rows.
+    """
     if not sweep.rows:
         raise ValueError("the sweep has no finished cell to draw")
     workloads = list(dict.fromkeys((row.model, row.task) for row in sweep.rows))
@@ -85,9 +95,7 @@ def to_png(sweep: Sweep) -> bytes:
     panels[-1].set_ylabel("SQNR, dB", fontsize=9)
     _title(panels[-1], "error against torch float32: 6 dB more are half the error", _INK)
     _dress(panels, along, places)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    return figure
 
 
 def _panels(

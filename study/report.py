@@ -100,7 +100,7 @@ def _title(row: Row, reference: Reference | None) -> str:
     samples = f"{row.samples:,} {'tokens' if row.detection else 'samples'}"
     title = f"{row.model}, {row.task}, {samples}"
     if reference is not None and reference.accuracy is not None:
-        title += f"; torch float32: accuracy {_percent(reference.accuracy)} %"
+        title += f"; torch float32: {_percent(reference.accuracy)} %"
         if reference.auc is not None:
             title += f", AUC {reference.auc:.4f}"
     return escape(title)
