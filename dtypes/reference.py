@@ -1,4 +1,4 @@
-"""Exact conversion with integers and fractions: slow, to be read aloud, the judge of the fast kernels.
+"""Exact conversion with integers and fractions: slow, to be read aloud, the kernels' judge.
 
 It shares the facts of a format with the kernels, and no code.
 """

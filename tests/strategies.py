@@ -3,6 +3,7 @@
 Boundaries first: uniformly random numbers almost never tie, so they let a wrong tie rule pass.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,8 +91,8 @@ def magnitudes(codes: Array, fmt: FloatFormat) -> npt.NDArray[np.float64]:
 
 
 def chosen_codes(fmt: FloatFormat) -> npt.NDArray[np.int64]:
-    """Finite magnitude codes: all of a format of up to 16 bits, else some of each binade."""
-    if fmt.bits <= 16:
+    """Finite magnitude codes: of bytes and named formats of 16 bits all, else some a binade."""
+    if fmt.bits <= (16 if fmt in FLOATS.values() else 10):
         return np.arange(fmt.max_code + 1)
     width = 1 << fmt.mantissa_bits
     within = np.array([0, 1, 2, width // 2 - 1, width // 2, width - 2, width - 1])
@@ -101,10 +102,11 @@ def chosen_codes(fmt: FloatFormat) -> npt.NDArray[np.int64]:
     return codes[codes <= fmt.max_code]
 
 
+@functools.cache
 def boundaries(fmt: FloatFormat) -> npt.NDArray[np.float64]:
     """Values, ties, ties and a quarter ulp, neighbours of each among float64 and float32, specials.
 
-    Both signs. The last tie is the one where overflow begins.
+    Both signs. The last tie is the one where overflow begins. Read-only, as it is kept.
     """
     codes = chosen_codes(fmt)
     value, following = magnitudes(codes, fmt), magnitudes(codes + 1, fmt)
@@ -119,15 +121,21 @@ def boundaries(fmt: FloatFormat) -> npt.NDArray[np.float64]:
             for direction in (np.float32(-np.inf), np.float32(np.inf)):
                 points.append(np.nextafter(single, direction).astype(np.float64))
     every = np.unique(np.abs(np.concatenate([*points, SPECIALS])))
-    return np.concatenate([every, -every])
+    return _frozen(np.concatenate([every, -every]))
 
 
+@functools.cache
 def float32_boundaries(fmt: FloatFormat) -> npt.NDArray[np.float32]:
     """Those of `boundaries` that are float32."""
     points = boundaries(fmt)
     with np.errstate(over="ignore", under="ignore"):
         single = points.astype(np.float32)
-    return single[(single == points) | np.isnan(points)]
+    return _frozen(single[(single == points) | np.isnan(points)])
+
+
+def _frozen(x: Array) -> Array:
+    x.flags.writeable = False
+    return x
 
 
 @st.composite

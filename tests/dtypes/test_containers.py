@@ -1,0 +1,130 @@
+"""Containers: any memory layout, numbers, sequences, out=; inputs are never written."""
+
+import subprocess
+import sys
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from halfulp.dtypes import BF16, E4M3, INT8, TF32, FloatFormat, decode, encode, round_to
+from tests.dtypes.opinion import bits
+from tests.strategies import layouts
+
+X = np.linspace(-300, 300, 35).reshape(5, 7)
+CODES = encode(X, E4M3)
+SOURCES = [np.float32, np.float64, np.float16, np.int16, np.int64, np.uint8, bool]
+FORMATS = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=100)]
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_every_layout_gives_what_a_plain_copy_gives(dtype: npt.DTypeLike, fmt: Any) -> None:
+    x = X.clip(0, 255).astype(dtype)
+    for name, array in layouts(x):
+        before = array.tobytes()
+        plain = np.array(array.tolist(), dtype).reshape(array.shape)
+        for convert in (round_to, encode):
+            got, wanted = convert(array, fmt), convert(plain, fmt)
+            assert type(got) is np.ndarray
+            assert (got.shape, got.dtype) == (array.shape, wanted.dtype), name
+            assert got.dtype.isnative
+            assert np.array_equal(bits(got), bits(wanted)), name
+        assert array.tobytes() == before, f"{name}: the input was written"
+
+
+def test_every_layout_of_codes_is_decoded() -> None:
+    for name, array in layouts(CODES):
+        got = decode(array, E4M3)
+        assert np.array_equal(got, decode(array.copy(), E4M3)), name
+        assert got.shape == array.shape
+
+
+def test_a_transposed_array_is_not_copied_and_keeps_its_order() -> None:
+    x = np.asfortranarray(X)
+    got = round_to(x, BF16)
+    assert got.flags.f_contiguous and not got.flags.c_contiguous
+    assert np.array_equal(got, round_to(X, BF16))
+
+
+@pytest.mark.parametrize("target", [name for name, _ in layouts(X)][:4])
+@pytest.mark.parametrize("source", [name for name, _ in layouts(X)][:4])
+def test_out_is_written_whatever_its_strides(source: str, target: str) -> None:
+    wanted = round_to(X, E4M3)
+    x = dict(layouts(X))[source].view()
+    out = dict(layouts(np.zeros_like(X)))[target]
+    assert round_to(x, E4M3, out=out) is out
+    assert np.array_equal(bits(out), bits(wanted))
+    codes = dict(layouts(np.zeros_like(CODES)))[target]
+    assert encode(x, E4M3, out=codes) is codes and np.array_equal(codes, CODES)
+    back = dict(layouts(np.zeros(X.shape, np.float32)))[target]
+    assert decode(codes, E4M3, out=back) is back and np.array_equal(back, wanted)
+
+
+def test_out_writes_nothing_between_its_strides() -> None:
+    memory = np.full((10, 21), 7.0)
+    round_to(X, E4M3, out=memory[::2, ::3])
+    memory[::2, ::3] = 7.0
+    assert (memory == 7.0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rounding", ["nearest_even", "toward_zero"])
+def test_out_may_be_the_source_or_overlap_it(dtype: npt.DTypeLike, rounding: str) -> None:
+    for fmt in FORMATS:
+        x = X.astype(dtype)
+        wanted = round_to(x, fmt, rounding=rounding)
+        assert round_to(x, fmt, rounding=rounding, out=x) is x
+        assert np.array_equal(bits(x), bits(wanted))
+        for step in (1, -1):
+            memory = np.arange(-5000.0, 5000.0, dtype=dtype)
+            shifted = (memory[1:], memory[:-1])[::step]
+            wanted = round_to(shifted[0].copy(), fmt, rounding=rounding)
+            round_to(shifted[0], fmt, rounding=rounding, out=shifted[1])
+            assert np.array_equal(bits(shifted[1]), bits(wanted))
+        square = np.linspace(-9, 9, 64).astype(dtype).reshape(8, 8)
+        wanted = round_to(square, fmt, rounding=rounding)
+        round_to(square, fmt, rounding=rounding, out=square.T)
+        assert np.array_equal(bits(square.T), bits(wanted))
+
+
+def test_codes_may_be_written_over_a_source_of_the_same_width() -> None:
+    x = np.linspace(-9, 9, 64, dtype=np.float32)
+    wanted = encode(x, TF32)
+    encode(x, TF32, out=x.view(np.uint32))
+    assert np.array_equal(x.view(np.uint32), wanted)
+
+
+def test_numbers_give_numpy_scalars() -> None:
+    for x, kind in (
+        (1.1, np.float64),
+        (3, np.float32),
+        (True, np.float32),
+        (np.float32(1.1), np.float32),
+    ):
+        assert type(round_to(x, BF16)) is kind
+    assert type(round_to(np.float16(1.1), BF16)) is np.float32
+    assert type(round_to(ml_dtypes.bfloat16(1.1), E4M3)) is np.float32
+    assert type(round_to(1, FloatFormat(8, 7, bias=100))) is np.float64
+    assert type(encode(1.0, E4M3)) is np.uint8 and type(decode(3, E4M3)) is np.float32
+    assert round_to(1.1, BF16) == 1.1015625
+    assert encode(0.1, BF16, out=np.zeros((), np.uint16)) == 0x3DCD
+
+
+def test_sequences_and_arrays_of_no_dimension_give_arrays() -> None:
+    assert round_to([1.1, 2.0], BF16).tolist() == [1.1015625, 2.0]
+    assert round_to([[1, 2], [3, 4]], BF16).dtype == np.float32
+    assert round_to([], BF16).shape == (0,)
+    got = round_to(np.array(1.1), BF16)
+    assert type(got) is np.ndarray and got.shape == ()
+    assert round_to(np.zeros((0, 3), np.float32), BF16).shape == (0, 3)
+
+
+def test_dtypes_does_not_import_torch() -> None:
+    code = (
+        "import sys, halfulp.dtypes as d; d.round_to([1.5, 2.0], 'bf16'); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
