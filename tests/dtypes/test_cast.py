@@ -62,7 +62,7 @@ def test_encode_is_exact_on_every_bfloat16(fmt: FloatFormat) -> None:
 
 @pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
 def test_round_to_gives_the_value_of_the_code(fmt: FloatFormat) -> None:
-    points = [boundaries(fmt), float32_boundaries(fmt), BF16_PATTERNS]
+    points: list[Array] = [boundaries(fmt), float32_boundaries(fmt), BF16_PATTERNS]
     if not fmt.has_nan:
         points = [x[~np.isnan(x)] for x in points]
     for x in points:

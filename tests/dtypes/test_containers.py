@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from halfulp.dtypes import BF16, E4M3, INT8, TF32, FloatFormat, decode, encode, round_to
+from halfulp.dtypes import BF16, E4M3, INT8, TF32, FloatFormat, Format, decode, encode, round_to
 from tests.dtypes.opinion import bits
 from tests.strategies import layouts
 
 X = np.linspace(-300, 300, 35).reshape(5, 7)
 CODES = encode(X, E4M3)
 SOURCES = [np.float32, np.float64, np.float16, np.int16, np.int64, np.uint8, bool]
-FORMATS = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=100)]
+FORMATS: list[Format] = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=100)]
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)

@@ -30,6 +30,7 @@ from halfulp.dtypes import (
 )
 from tests.strategies import EVERY_FLOAT, float_formats, integer_formats
 
+FINFO: Any = ml_dtypes.finfo  # untyped
 OUTSIDERS: list[tuple[FloatFormat, Any]] = [
     (FP32, np.float32),
     (FP16, np.float16),
@@ -43,7 +44,7 @@ OUTSIDERS: list[tuple[FloatFormat, Any]] = [
 
 @pytest.mark.parametrize(("fmt", "outsider"), OUTSIDERS, ids=str)
 def test_derived_numbers_equal_finfo_of_the_outsider(fmt: FloatFormat, outsider: Any) -> None:
-    info = ml_dtypes.finfo(outsider)
+    info: Any = FINFO(outsider)
     assert fmt.bits == info.bits
     assert fmt.max == float(info.max)
     assert fmt.min == float(info.min)
@@ -59,7 +60,7 @@ def test_tf32_has_the_range_of_fp32_and_the_precision_of_fp16() -> None:
     assert (TF32.emin, TF32.emax, TF32.eps) == (FP32.emin, FP32.emax, FP16.eps)
     assert TF32.max == float.fromhex("0x1.ffcp+127")
     assert TF32.smallest_subnormal == 2.0**-136
-    assert (TF32.bits, TF32.code_dtype) == (19, np.uint32)
+    assert TF32.bits == 19 and TF32.code_dtype == np.uint32
 
 
 def test_e4m3_is_ieee_style_and_e4m3fn_is_not() -> None:
@@ -131,7 +132,7 @@ def test_every_integer_format_has_a_name_that_reads_back(fmt: IntFormat) -> None
         ("CFP8( 2 , 5 , bias = 3 )", cfp8(2, 5, bias=3)),
         ("float(8,7)", BF16),
         ("float(4,3,fn)", E4M3FN),
-        ("float(4,3,bias=-2,fn)", FloatFormat(4, 3, bias=-2, specials="fn")),
+        ("float(4,3,bias=-2,fn)", FloatFormat(4, 3, bias=-2, specials=Specials.FN)),
         ("int8", INT8),
         ("uint8", UINT8),
         ("int4", IntFormat(4)),
@@ -162,24 +163,50 @@ def test_an_unknown_name_is_an_error_with_the_known_ones(text: str, words: list[
         assert word in str(caught.value)
 
 
+#: For calls that a type checker refuses too.
+untyped_float: Any = FloatFormat
+untyped_int: Any = IntFormat
+untyped_parse: Any = parse_format
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: FloatFormat(9, 3), ValueError, "exponent_bits=9 is out of range; allowed: 1 to 8"),
-        (lambda: FloatFormat(4, -1), ValueError, "mantissa_bits=-1 is out of range; allowed: 0 to"),
-        (lambda: FloatFormat(4.0, 3), TypeError, "exponent_bits=4.0 is not an integer"),
-        (lambda: FloatFormat(4, True), TypeError, "mantissa_bits=True is not an integer"),
-        (lambda: FloatFormat(4, 3, bias=1073), ValueError, "bias=1073 is out of range; allowed"),
-        (lambda: FloatFormat(4, 3, bias=-1010), ValueError, "bias=-1010 is out of range; allowed"),
-        (lambda: FloatFormat(1, 0), ValueError, "holds zero and infinity only"),
-        (lambda: FloatFormat(4, 0, specials="fn"), ValueError, "specials='fn' needs mantissa_bits"),
-        (lambda: FloatFormat(4, 3, specials="x"), ValueError, "specials='x' is not known; allowed"),
+        (
+            lambda: untyped_float(9, 3),
+            ValueError,
+            "exponent_bits=9 is out of range; allowed: 1 to 8",
+        ),
+        (
+            lambda: untyped_float(4, -1),
+            ValueError,
+            "mantissa_bits=-1 is out of range; allowed: 0 to",
+        ),
+        (lambda: untyped_float(4.0, 3), TypeError, "exponent_bits=4.0 is not an integer"),
+        (lambda: untyped_float(4, True), TypeError, "mantissa_bits=True is not an integer"),
+        (lambda: untyped_float(4, 3, bias=1073), ValueError, "bias=1073 is out of range; allowed"),
+        (
+            lambda: untyped_float(4, 3, bias=-1010),
+            ValueError,
+            "bias=-1010 is out of range; allowed",
+        ),
+        (lambda: untyped_float(1, 0), ValueError, "holds zero and infinity only"),
+        (
+            lambda: untyped_float(4, 0, specials="fn"),
+            ValueError,
+            "specials='fn' needs mantissa_bits",
+        ),
+        (
+            lambda: untyped_float(4, 3, specials="x"),
+            ValueError,
+            "specials='x' is not known; allowed",
+        ),
         (lambda: cfp8(4, 4), ValueError, "cfp8(4,4) has 9 bits; exponent_bits + mantissa_bits"),
         (lambda: IntFormat(33), ValueError, "bits=33 is out of range; allowed: 2 to 32"),
-        (lambda: IntFormat(8, signed=1), TypeError, "signed=1 is not a bool"),
+        (lambda: untyped_int(8, signed=1), TypeError, "signed=1 is not a bool"),
         (lambda: parse_format("int64"), ValueError, "bits=64 is out of range"),
         (lambda: parse_format("cfp8(2,5,bias=9999)"), ValueError, "bias=9999 is out of range"),
-        (lambda: parse_format(8), TypeError, "a format name is a string, not int"),
+        (lambda: untyped_parse(8), TypeError, "a format name is a string, not int"),
         (lambda: FloatFormat.parse("int8"), UnknownFormat, "IntFormat.parse reads it"),
         (lambda: IntFormat.parse("bf16"), UnknownFormat, "FloatFormat.parse reads it"),
     ],
@@ -193,8 +220,8 @@ def test_wrong_formats_are_refused_with_what_is_allowed(
 
 
 def test_numpy_integers_describe_a_format_too() -> None:
-    assert FloatFormat(np.int64(4), np.uint8(3)) == E4M3
-    assert type(FloatFormat(np.int64(4), np.uint8(3)).exponent_bits) is int
+    assert untyped_float(np.int64(4), np.uint8(3)) == E4M3
+    assert type(untyped_float(np.int64(4), np.uint8(3)).exponent_bits) is int
 
 
 def test_formats_are_frozen_and_survive_copies() -> None:
