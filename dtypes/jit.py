@@ -19,7 +19,9 @@ import llvmlite
 import llvmlite.binding
 import numba
 import platformdirs
+from numba import types
 from numba.core import config
+from numba.core.ccallback import CFunc
 
 #: Sources that every kernel depends on: this layer.
 _FOUNDATION = Path(__file__).parent
@@ -120,35 +122,85 @@ def _guard(cache: Any) -> None:
     cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
-def _disabled(function: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(function)
-    def refuse(*args: Any) -> None:
-        raise KernelsDisabled(
-            "NUMBA_DISABLE_JIT is set, but halfulp's kernels exist only as compiled code; unset NUMBA_DISABLE_JIT"
-        )
-
-    return refuse
-
-
-def kernel(function: Callable[..., None]) -> Any:
-    """Compile `function` without the interpreter's lock, kept on disk under a digest of all that it depends on.
-
-    `function` takes Python integers (addresses, counts) only, so that one entry serves it.
-    """
-    if config.DISABLE_JIT:
-        return _disabled(function)
+def _place(function: Callable[..., Any]) -> Path | None:
+    """The folder of this function's cache entries; None when there is none to be trusted."""
     folder = cache_folder()
     if folder is None:
-        return numba.njit(nogil=True)(function)
+        return None
     sources = {_FOUNDATION, Path(function.__code__.co_filename).parent}
     place = folder / source_digest(*sorted(sources))
-    if _refusal(place) is not None:
-        return numba.njit(nogil=True)(function)
+    return place if _refusal(place) is None else None
+
+
+def _cached(function: Callable[..., Any], enable: Callable[[], None]) -> bool:
+    """Call `enable` while numba's cache points at the function's folder; whether there is one."""
+    place = _place(function)
+    if place is None:
+        return False
     before = config.CACHE_DIR
     config.CACHE_DIR = str(place)
     try:
-        dispatcher = numba.njit(nogil=True, cache=True)(function)
+        enable()
     finally:
         config.CACHE_DIR = before
-    _guard(dispatcher._cache)
+    return True
+
+
+def device(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call; it takes and returns int64."""
+    return function if config.DISABLE_JIT else numba.njit(nogil=True)(function)
+
+
+def direct(function: Callable[..., Any]) -> Any:
+    """Compile a function of int64 that Python calls without the interpreter's lock; kept on disk as kernels are."""
+    if config.DISABLE_JIT:
+        return _disabled
+    dispatcher = numba.njit(nogil=True)(function)
+    if _cached(function, dispatcher.enable_caching):
+        _guard(dispatcher._cache)
     return dispatcher
+
+
+def _disabled(*arguments: int) -> None:
+    raise KernelsDisabled(
+        "NUMBA_DISABLE_JIT is set, but halfulp's kernels exist only as compiled code; unset NUMBA_DISABLE_JIT"
+    )
+
+
+class Kernel:
+    """A compiled function of one int64, the address of its arguments; any thread may call it without the interpreter.
+
+    It is compiled at its first use and kept on disk under a digest of all that it depends on.
+    """
+
+    def __init__(self, function: Callable[[int], None]) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    @functools.cached_property
+    def compiled(self) -> CFunc:
+        """numba's own object.
+
+        Raises KernelsDisabled when NUMBA_DISABLE_JIT is set.
+        """
+        if config.DISABLE_JIT:
+            _disabled()
+        compiled = CFunc(self.function, ((types.int64,), types.void), locals={}, options={"nogil": True})
+        if _cached(self.function, compiled.enable_caching):
+            _guard(compiled._cache)
+        compiled.compile()
+        return compiled
+
+    @functools.cached_property
+    def address(self) -> int:
+        """Where its code begins."""
+        return self.compiled.address
+
+    def assembly(self) -> str:
+        """The machine code that this processor runs."""
+        return self.compiled._library.get_asm_str()
+
+
+def kernel(function: Callable[[int], None]) -> Kernel:
+    """A `Kernel` of a module's own function, run by `halfulp.dtypes.threads.parallel`."""
+    return Kernel(function)

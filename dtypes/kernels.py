@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes.format import FloatFormat
-from halfulp.dtypes.jit import kernel
+from halfulp.dtypes.jit import Kernel, kernel
 from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
-from halfulp.dtypes.loops import lane_loop
+from halfulp.dtypes.loops import lane_loop, unpack
 from halfulp.dtypes.parameters import (
     INF32,
     MAGNITUDE32,
@@ -172,67 +172,80 @@ decode64_32_loop = lane_loop("halfulp_decode64_32", _decode64(I32), [I32], I64, 
 
 # numba keeps a compiled function on disk only when it is a module's own, so each loop has its driver
 @kernel
-def _run_round(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_round(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     round_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_encode8(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_encode8(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     encode8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_encode16(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_encode16(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     encode16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_encode32(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_encode32(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     encode32_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_decode8(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_decode8(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     decode8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_decode16(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_decode16(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     decode16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_decode32(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_decode32(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     decode32_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_encode64_8(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_encode64_8(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     encode64_8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_encode64_16(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_encode64_16(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     encode64_16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_encode64_32(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_encode64_32(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     encode64_32_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_decode64_8(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_decode64_8(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     decode64_8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_decode64_16(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_decode64_16(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     decode64_16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
-def _run_decode64_32(source: int, target: int, given: int, count: int, streaming: int) -> None:
+def _run_decode64_32(arguments: int) -> None:
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
     decode64_32_loop((source, target, given, 0, count, streaming))
 
 
@@ -242,12 +255,12 @@ _ENCODE64 = {1: _run_encode64_8, 2: _run_encode64_16, 4: _run_encode64_32}
 _DECODE64 = {1: _run_decode64_8, 2: _run_decode64_16, 4: _run_decode64_32}
 
 
-def _run(driver: Any, source: Array, target: Array, given: npt.NDArray[np.int64]) -> None:
+def _run(driver: Kernel, source: Array, target: Array, given: npt.NDArray[np.int64]) -> None:
     count = source.size
     address, place, parameters = source.ctypes.data, target.ctypes.data, given.ctypes.data
     wide = target.nbytes >= _STREAMING_BYTES and place % 64 == 0 and address != place
     if count < _PARALLEL_ELEMENTS:
-        driver(address, place, parameters, count, 0)
+        parallel(driver, [(address, place, parameters, count, 0)])
         return
     step_in, step_out = source.itemsize, target.itemsize
     # pieces start at multiples of 64 elements, so that streaming stores stay aligned

@@ -275,3 +275,17 @@ def _switch(name: str, leave: bool) -> Any:
 #: Between begin_exact((address,)) and end_exact((address,)) a kernel may call natives that are not guarded.
 begin_exact = _switch("halfulp_begin_exact", False)
 end_exact = _switch("halfulp_end_exact", True)
+
+
+@intrinsic(prefer_literal=True)
+def unpack(context: Any, address: Any, count: Any) -> Any:
+    """unpack(address, count): the int64 values that stand there, as a tuple; `count` is a literal."""
+    size = count.literal_value
+    result = types.UniTuple(types.int64, size)
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
+        pointer = builder.inttoptr(given[0], I64.as_pointer())
+        values = [builder.load(builder.gep(pointer, [I64(index)], source_etype=I64)) for index in range(size)]
+        return context.make_tuple(builder, result, values)
+
+    return result(types.int64, count), codegen

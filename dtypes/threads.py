@@ -1,78 +1,113 @@
-"""One pool of threads for every kernel, made when first needed, made anew in a forked child."""
+"""One team of threads for every kernel, made when first needed, made anew in a forked child.
+
+The workers wait in compiled code, first spinning, then asleep: a BERT layer asks for a dozen short kernels one after the
+other, and waking a thread through the interpreter would cost more than many of them take.
+"""
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
-Task = tuple[Callable[..., None], tuple[Any, ...]]
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes.jit import Kernel
+from halfulp.dtypes.team import ARGUMENTS, FUNCTION, SLOT, finish, post, serve
+
+SCRATCH_BYTES = 1 << 20  # scratch memory that each part of a kernel's work is given
+MOST_THREADS = 63  # bits of the mask of sleeping workers
+
+_Words = npt.NDArray[np.int64]
+
+
+def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
+    """Zeroed memory and the first address in it that begins a cache line."""
+    memory = np.zeros(size + 64, np.uint8)
+    return memory, (memory.ctypes.data + 63) & ~63
+
+
+class _Places:
+    """Slots and scratch memory of a caller and its workers."""
+
+    def __init__(self, count: int) -> None:
+        self._memory, self.slots = _aligned((count + 1) * SLOT)
+        start = self.slots - self._memory.ctypes.data
+        self.words: _Words = self._memory[start : start + (count + 1) * SLOT].view(np.int64).reshape(-1, SLOT // 8)
+        self.sleeping = self.slots + count * SLOT
+        self._scratch: list[tuple[Any, int]] = []
+
+    def scratch(self, index: int) -> int:
+        while len(self._scratch) <= index:
+            self._scratch.append(_aligned(SCRATCH_BYTES))
+        return self._scratch[index][1]
+
+    def prepare(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> _Words:
+        """Write the jobs into the slots; the arguments must live until they have run."""
+        arguments = np.array([(*part, self.scratch(index)) for index, part in enumerate(parts)], np.int64)
+        self.words[: len(parts), FUNCTION] = kernel.address
+        for index in range(len(parts)):
+            self.words[index, ARGUMENTS] = arguments.ctypes.data + index * arguments.strides[0]
+        return arguments
+
+
+class _Team:
+    """Workers that share one set of places with the thread that holds `busy`."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()
+        self.places = _Places(MOST_THREADS)
+        self.bells: list[SimpleQueue[None]] = []
+
+    def _work(self, slot: int, bell: "SimpleQueue[None]") -> None:
+        while True:
+            bell.get()
+            serve(slot)
+
+    def _grow(self, count: int) -> None:
+        while len(self.bells) < count:
+            number = len(self.bells) + 1
+            bell: SimpleQueue[None] = SimpleQueue()
+            slot = self.places.slots + number * SLOT
+            threading.Thread(target=self._work, args=(slot, bell), name=f"halfulp-{number}", daemon=True).start()
+            self.bells.append(bell)
+
+    def run(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
+        places, count = self.places, len(parts)
+        self._grow(count - 1)
+        arguments = places.prepare(kernel, parts)
+        post(places.slots, count, places.sleeping)
+        asleep = int(places.words[-1, 0])
+        for number in range(1, count):
+            if asleep >> number & 1:
+                self.bells[number - 1].put(None)
+        finish(places.slots, count)
+        del arguments  # not before the last part has read them
+
+
+_team = _Team()
+_alone = threading.local()
+_threads: int | None = None
+
+
+def _forget() -> None:
+    global _team
+    _team = _Team()  # the parent's workers do not exist in a forked child
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _default_threads() -> int:
     given = os.environ.get("HALFULP_NUM_THREADS")
     if given is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"HALFULP_NUM_THREADS={given!r}; allowed: a whole number of at least 1")
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(count, MOST_THREADS)
+    if not given.isdecimal() or not 1 <= int(given) <= MOST_THREADS:
+        raise ValueError(f"HALFULP_NUM_THREADS={given!r}; allowed: 1 to {MOST_THREADS}")
     return int(given)
-
-
-class _Pool:
-    """Workers that wait on a queue each.
-
-    A futures executor costs several times as much a call, which the small matmuls of a BERT layer feel.
-    """
-
-    def __init__(self) -> None:
-        self.workers: list[SimpleQueue[Task]] = []
-        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
-        self.busy = threading.Lock()
-
-    def _work(self, tasks: "SimpleQueue[Task]") -> None:
-        while True:
-            function, arguments = tasks.get()
-            try:
-                function(*arguments)
-            except BaseException as error:
-                self.done.put(error)
-            else:
-                self.done.put(None)
-            # an idle worker must not keep the arrays of its last task alive
-            del function, arguments
-
-    def _grow(self, count: int) -> None:
-        while len(self.workers) < count:
-            tasks: SimpleQueue[Task] = SimpleQueue()
-            name = f"halfulp-{len(self.workers) + 1}"
-            threading.Thread(target=self._work, args=(tasks,), name=name, daemon=True).start()
-            self.workers.append(tasks)
-
-    def run(self, function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -> None:
-        self._grow(len(parts) - 1)
-        for worker, part in zip(self.workers, parts[1:], strict=False):
-            worker.put((function, part))
-        errors: list[BaseException | None] = []
-        try:
-            function(*parts[0])
-        finally:
-            errors += [self.done.get() for _ in parts[1:]]
-        for error in errors:
-            if error is not None:
-                raise error
-
-
-_pool = _Pool()
-_threads: int | None = None
-
-
-def _forget() -> None:
-    global _pool
-    _pool = _Pool()  # the parent's workers do not exist in a forked child
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 def get_num_threads() -> int:
@@ -86,32 +121,36 @@ def get_num_threads() -> int:
 def set_num_threads(count: int) -> None:
     """Set the number of threads; results do not depend on it.
 
-    Raises TypeError, ValueError unless count is an integer of at least 1.
+    Raises TypeError, ValueError unless count is an integer from 1 to 63.
     """
     global _threads
     if isinstance(count, bool) or not isinstance(count, int):
         raise TypeError(f"count={count!r} is not an integer")
-    if count < 1:
-        raise ValueError(f"count={count}; allowed: at least 1")
+    if not 1 <= count <= MOST_THREADS:
+        raise ValueError(f"count={count}; allowed: 1 to {MOST_THREADS}")
     _threads = count
 
 
-def parallel(function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -> None:
-    """Call function(*part) for each part, the first in this thread, the others in workers; return when all are done.
+def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
+    """Run `kernel` on each part, the first in this thread, the others in workers; return when all are done.
 
-    When another thread has the pool, or there is one part only, the parts run here one after the other.
+    A part's arguments are int64; the address of SCRATCH_BYTES of scratch memory is added behind them. When another thread has
+    the team, or there is one part only, the parts run here one after the other.
     """
-    if not parts:
+    if len(parts) > 1 and _team.busy.acquire(blocking=False):
+        team = _team
+        try:
+            team.run(kernel, parts)
+        finally:
+            team.busy.release()
         return
-    if len(parts) == 1 or not _pool.busy.acquire(blocking=False):
-        for part in parts:
-            function(*part)
-        return
-    pool = _pool
-    try:
-        pool.run(function, parts)
-    finally:
-        pool.busy.release()
+    places: _Places | None = getattr(_alone, "places", None)
+    if places is None:
+        places = _alone.places = _Places(1)
+    for part in parts:
+        arguments = places.prepare(kernel, [part])
+        finish(places.slots, 1)
+        del arguments
 
 
 def split(count: int, align: int, least: int) -> list[tuple[int, int]]:

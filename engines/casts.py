@@ -57,11 +57,6 @@ def low_part(x: Lanes) -> Lanes:
     return ((x & MAGNITUDE32) >= INF32).where(x.like(0), difference.bits(I32))
 
 
-def canonical(x: Lanes) -> Lanes:
-    """float32 bits with every NaN quiet, sign 0."""
-    return ((x & MAGNITUDE32) > INF32).where(x.like(NAN32), x)
-
-
 def _scaled(x: Lanes, scale: Lanes) -> Lanes:
     return (x.bits(F32) * scale).bits(I32)
 
@@ -98,6 +93,14 @@ def _evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     return float_cast((total * multiplier + bias).bits(I32), given)
 
 
+def _canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
+    """float32 bits with every NaN quiet, sign 0."""
+    x, never = inputs[0], inputs[0].differs(inputs[0])
+    magnitude = x & MAGNITUDE32
+    nan = magnitude > INF32
+    return nan.where(x.like(NAN32), x), [never, never, nan, magnitude.equals(INF32)]
+
+
 def _evacuate_integer(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     return _evacuate([inputs[0].convert("sitofp", F32).bits(I32), *inputs[1:]], given, scale)
 
@@ -119,6 +122,7 @@ cast_integer = lane_grid("halfulp_cast_integer", _integer_operand, [I32], I32, I
 cast_integer_high = lane_grid("halfulp_cast_integer_high", _integer_high, [I32], I32, INTEGER_NAMES, _KINDS)
 cast_integer_low = lane_grid("halfulp_cast_integer_low", _integer_low, [I32], I32, INTEGER_NAMES, 0)
 evacuate = lane_grid("halfulp_evacuate", _evacuate, [I32, I32, I32], I32, NAMES32, _KINDS)
+canonical_nan = lane_grid("halfulp_canonical", _canonical, [I32], I32, (), _KINDS)
 evacuate_integer = lane_grid("halfulp_evacuate_integer", _evacuate_integer, [I32, I32, I32], I32, NAMES32, _KINDS)
 add_integer = lane_grid("halfulp_add_integer", _add_integer, [I32, I32], I32, (), 0)
 to_integer = lane_grid("halfulp_to_integer", _to_integer, [I32], I32, (), 0)

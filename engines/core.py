@@ -3,7 +3,21 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from halfulp.dtypes import BF16, E4M3FN, FP16, FP32, INT8, INT16, INT32, TF32, UINT8, UINT16, UINT32, FloatFormat, Format
+from halfulp.dtypes import (
+    BF16,
+    E4M3FN,
+    FP16,
+    FP32,
+    INT8,
+    INT16,
+    INT32,
+    TF32,
+    UINT8,
+    UINT16,
+    UINT32,
+    FloatFormat,
+    Format,
+)
 from halfulp.dtypes.format import Specials
 from halfulp.dtypes.parameters import fast32
 from halfulp.engines.dma import DmaEngine

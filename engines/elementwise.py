@@ -3,9 +3,9 @@
 from enum import StrEnum, unique
 from typing import Any
 
-from halfulp.dtypes.jit import kernel
+from halfulp.dtypes.jit import device, kernel
 from halfulp.dtypes.lanes import F32, I32, Lanes
-from halfulp.dtypes.loops import begin_exact, end_exact
+from halfulp.dtypes.loops import begin_exact, end_exact, unpack
 from halfulp.dtypes.parameters import NAMES32
 from halfulp.engines.casts import COUNTS, float_cast
 from halfulp.engines.functions import Activation, apply
@@ -67,7 +67,7 @@ add_grid, subtract_grid, multiply_grid, divide_grid, max_grid, min_grid = map(_a
 copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, reciprocal_grid = map(_activation_grid, Activation)
 
 
-@kernel
+@device
 def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_stride: int, rows: int, columns: int,
          given: int, counts: int) -> None:  # fmt: skip
     # numba knows a native by its global name only
@@ -86,28 +86,31 @@ def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_st
 
 
 @kernel
-def tensor_tensor(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_stride: int, rows: int, columns: int,
-                  given: int, counts: int, environment: int) -> None:  # fmt: skip
+def tensor_tensor(arguments: int) -> None:
     """out[r, c] = round(a[r, c] op b[r, c]); strides in bytes, 0 repeats a row; `op` indexes AluOp."""
+    op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts, environment = unpack(arguments, 12)
     begin_exact((environment,))
     _alu(op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts)
     end_exact((environment,))
 
 
 @kernel
-def reduce_columns(op: int, x: int, x_stride: int, out: int, rows: int, columns: int, given: int, counts: int, spare: int,
-                   environment: int) -> None:  # fmt: skip
-    """out[c] = out[c] op x[0, c] op x[1, c] ... in that order, each step rounded to float32."""
+def reduce_columns(arguments: int) -> None:
+    """out[c] = out[c] op x[0, c] op x[1, c] ... in that order, each step rounded to float32; for each of the items."""
+    op, x, x_stride, out, first, last, rows, columns, given, counts, environment = unpack(arguments, 11)
     begin_exact((environment,))
-    for row in range(rows):
-        _alu(op, out, 0, x + row * x_stride, 0, out, 0, 1, columns, given, counts if row == rows - 1 else spare)
+    for item in range(first, last):
+        place = out + item * columns * 4
+        for row in range(rows):
+            _alu(op, place, 0, x + (item * rows + row) * x_stride, 0, place, 0, 1, columns, given, counts)
     end_exact((environment,))
 
 
 @kernel
-def activation(function: int, x: int, x_stride: int, bias: int, bias_stride: int, out: int, out_stride: int, rows: int,
-               columns: int, given: int, scale: int, counts: int, environment: int) -> None:  # fmt: skip
+def activation(arguments: int) -> None:
     """out[r, c] = round(f(x[r, c] * scale + bias[r, c])); `function` indexes Activation."""
+    (function, x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts,
+     environment) = unpack(arguments, 13)  # fmt: skip
     begin_exact((environment,))
     if function == 0:
         copy_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))

@@ -133,9 +133,11 @@ def _build_move(function: ir.Function) -> None:
 def _build_clear(function: ir.Function) -> None:
     target, count = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    loop = Counter(builder, count, 1)
-    store(builder, Lanes(builder, constant(I32, 1, 0)), offset(builder, target, loop.index, 4))
-    loop.close()
+    whole = builder.sub(count, builder.srem(count, I64(LANES)))
+    for base, stop, lanes in ((target, whole, LANES), (offset(builder, target, whole, 4), builder.sub(count, whole), 1)):
+        loop = Counter(builder, stop, lanes)
+        store(builder, Lanes(builder, constant(I32, lanes, 0)), offset(builder, base, loop.index, 4))
+        loop.close()
     builder.ret_void()
 
 

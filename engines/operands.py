@@ -1,7 +1,7 @@
 """Arguments of the engines: opened as float32 arrays, results given back in kind."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,11 @@ from halfulp.dtypes import FloatFormat, Format, IntFormat, Overflow, parse_forma
 from halfulp.dtypes.cast import decode
 from halfulp.dtypes.containers import is_tensor, open_source
 from halfulp.dtypes.parameters import bits32, parameters32
-from halfulp.dtypes.threads import parallel, split
-from halfulp.engines.systolic import scratch_address
+from halfulp.dtypes.threads import split
 
 Floats = npt.NDArray[np.float32]
 #: Below this many elements a second thread costs more than it saves.
 _PARALLEL_ELEMENTS = 1 << 15
-_ENVIRONMENT_OFFSET = 0  # elementwise kernels keep the caller's environment at the start of the scratch memory
 
 
 class UnsupportedFormat(ValueError):
@@ -88,16 +86,13 @@ def integer_parameters(fmt: IntFormat) -> tuple[npt.NDArray[np.int64], int]:
     return given, given.ctypes.data
 
 
-def run_rows(driver: Callable[[int, int, int, int], None], rows: int, columns: int) -> npt.NDArray[np.int64]:
-    """driver(first row, last row, address of counts, scratch address) over pieces of the rows; the sum of the counts."""
-    pieces: Sequence[tuple[int, int]] = [(0, rows)]
-    if rows * columns >= _PARALLEL_ELEMENTS:
-        pieces = split(rows, 16 if rows >= 64 else 1, 1)
-    counts = np.zeros((max(len(pieces), 1), 4), np.int64)
-    base = address(counts)
+def pieces_of(rows: int, columns: int) -> list[tuple[int, int]]:
+    """Rows of each thread's share of a matrix."""
+    if rows * columns < _PARALLEL_ELEMENTS:
+        return [(0, rows)]
+    return split(rows, 16 if rows >= 64 else 1, 1)
 
-    def part(index: int, first: int, last: int) -> None:
-        driver(first, last, base + index * 32, scratch_address())
 
-    parallel(part, [(index, first, last) for index, (first, last) in enumerate(pieces)])
-    return counts.sum(0)
+def counters(pieces: int) -> npt.NDArray[np.int64]:
+    """Zeroed counts, a row for each piece, in the order of `casts.COUNTS`."""
+    return np.zeros((max(pieces, 1), 4), np.int64)

@@ -7,9 +7,9 @@ all. The order is sequential (assumed, NUMERICS section 4), LayerNorm's as bn_st
 
 from llvmlite import ir
 
-from halfulp.dtypes.jit import kernel
+from halfulp.dtypes.jit import device, kernel
 from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
-from halfulp.dtypes.loops import begin_exact, end_exact, native
+from halfulp.dtypes.loops import begin_exact, end_exact, native, unpack
 from halfulp.engines.casts import cast_float
 from halfulp.engines.functions import Activation, apply
 from halfulp.engines.grid import LANES, Counter, clear, move, offset, transpose
@@ -110,7 +110,7 @@ normalize_lanes = native("halfulp_normalize", 5, _build_normalize, guarded=False
 sum_lanes = native("halfulp_sum", 3, _build_sum, guarded=False)
 
 
-@kernel
+@device
 def _turn(source: int, stride: int, target: int, target_stride: int, rows: int, columns: int, spare: int) -> None:
     """target[c, r] = source[r, c] for rows, columns <= 16; whole 16 x 16 blocks are written."""
     if rows == 16 and columns == 16:
@@ -121,13 +121,13 @@ def _turn(source: int, stride: int, target: int, target_stride: int, rows: int, 
         transpose((spare, 64, target, target_stride))
 
 
-@kernel
+@device
 def _turn_in(x: int, stride: int, rows: int, columns: int, turned: int, spare: int) -> None:
     for c in range(0, columns, 16):
         _turn(x + c * 4, stride, turned + c * 64, 64, rows, min(16, columns - c), spare)
 
 
-@kernel
+@device
 def _turn_out(turned: int, out: int, stride: int, rows: int, columns: int, spare: int) -> None:
     for c in range(0, columns, 16):
         width = min(16, columns - c)
@@ -139,9 +139,9 @@ def _turn_out(turned: int, out: int, stride: int, rows: int, columns: int, spare
 
 
 @kernel
-def softmax(x: int, x_stride: int, out: int, out_stride: int, first: int, last: int, columns: int, given: int, counts: int,
-            turned: int, spare: int, environment: int) -> None:  # fmt: skip
+def softmax(arguments: int) -> None:
     """Rows first..last; `turned` holds columns (rounded up to 16) times 16 floats, `spare` 256."""
+    x, x_stride, out, out_stride, first, last, columns, given, counts, turned, spare, environment = unpack(arguments, 12)
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
@@ -154,9 +154,10 @@ def softmax(x: int, x_stride: int, out: int, out_stride: int, first: int, last: 
 
 
 @kernel
-def layernorm(x: int, x_stride: int, out: int, out_stride: int, first: int, last: int, columns: int, eps: int, gamma: int,
-              beta: int, given: int, counts: int, turned: int, spare: int, environment: int) -> None:  # fmt: skip
+def layernorm(arguments: int) -> None:
     """Rows first..last, as `softmax`."""
+    (x, x_stride, out, out_stride, first, last, columns, eps, gamma, beta, given, counts, turned, spare,
+     environment) = unpack(arguments, 15)  # fmt: skip
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
@@ -169,9 +170,9 @@ def layernorm(x: int, x_stride: int, out: int, out_stride: int, first: int, last
 
 
 @kernel
-def sums(x: int, x_stride: int, out: int, first: int, last: int, columns: int, given: int, counts: int, turned: int,
-         spare: int, environment: int) -> None:  # fmt: skip
+def sums(arguments: int) -> None:
     """out[r] = round(sum of row r, in index order from +0); `out` is contiguous."""
+    x, x_stride, out, first, last, columns, given, counts, turned, spare, environment = unpack(arguments, 11)
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)

@@ -4,16 +4,12 @@ All arguments are int64: addresses, strides in bytes, counts. An operand's KIND 
 high and the low halves of fp32 (`halfulp.engines.casts.high_part`), which meet in four passes a K tile.
 """
 
-import threading
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-from halfulp.dtypes.jit import kernel
-from halfulp.dtypes.loops import begin_exact, end_exact
+from halfulp.dtypes.jit import device, kernel
+from halfulp.dtypes.loops import begin_exact, end_exact, unpack
+from halfulp.dtypes.threads import SCRATCH_BYTES
 from halfulp.engines.casts import (
     add_integer,
+    canonical_nan,
     cast_float,
     cast_float_high,
     cast_float_low,
@@ -25,10 +21,20 @@ from halfulp.engines.casts import (
     to_integer,
 )
 from halfulp.engines.grid import clear, move, peek, transpose
-from halfulp.engines.microkernel import COLUMNS, K_BLOCK, PANEL, ROW_BLOCK, ROW_STRIDE, ROWS, multiply
+from halfulp.engines.microkernel import (
+    COLUMNS,
+    K_BLOCK,
+    PANEL,
+    ROW_BLOCK,
+    ROW_STRIDE,
+    ROWS,
+    multiply,
+)
 
 FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS = 0, 1, 2, 3  # KIND: how an operand is cast
-PSUM_FLOAT, PSUM_INTEGER, PSUM_RAW = 0, 1, 2  # how a sum leaves: fp32, int32 to fp32, int32 as it is
+#: How a sum leaves: fp32 as it is; multiplied, biased and cast; int32 likewise; int32 as it is.
+PSUM_PLAIN, PSUM_FLOAT, PSUM_INTEGER, PSUM_RAW = 0, 1, 2, 3
+_GROUP = 4  # panels that leave together: rows long enough for the loop, few enough for the cache
 K_TILE = 128  # rows of the array
 _HALF_BLOCK = K_BLOCK // 2  # where the low parts begin in a packed row of A
 
@@ -36,11 +42,12 @@ _HALF_BLOCK = K_BLOCK // 2  # where the low parts begin in a packed row of A
 _CORNER = (ROW_BLOCK + 8) * ROW_STRIDE * 4  # an edge of C
 _TURN = _CORNER + ROWS * PANEL * 4  # two 16 x 16 blocks
 _ENVIRONMENT = _TURN + 2 * 16 * 16 * 4
-_SCRATCH_BYTES = _ENVIRONMENT + 64
+if _ENVIRONMENT + 64 > SCRATCH_BYTES:
+    raise AssertionError("the blocks do not fit into a thread's scratch memory")
 _PANEL_BYTES = PANEL * 4
 
 
-@kernel
+@device
 def _cast(kind: int, source: int, stride: int, target: int, target_stride: int, low: int, rows: int, columns: int,
           given: int, scale: int, counts: int) -> None:  # fmt: skip
     """Cast a matrix; two-part kinds write the low parts to `low` first, so that the target may be the source."""
@@ -56,7 +63,7 @@ def _cast(kind: int, source: int, stride: int, target: int, target_stride: int, 
         cast_integer_high((source, stride, target, target_stride, rows, columns, given, scale, counts))
 
 
-@kernel
+@device
 def _turn(source: int, stride: int, panel: int, rows: int, depth: int, scratch: int) -> None:
     """panel[k, n] = source[n, k] for n < rows <= PANEL, k < depth; the panel's other columns are zeroed before."""
     inside, outside = scratch + _TURN, scratch + _TURN + 16 * 16 * 4
@@ -75,23 +82,26 @@ def _turn(source: int, stride: int, panel: int, rows: int, depth: int, scratch: 
                 move((outside, 64, target, _PANEL_BYTES, width, 16))
 
 
-@kernel
+@device
 def _pack_panel(source: int, stride: int, turned: int, panel: int, low: int, columns: int, depth: int, kind: int,
                 given: int, scale: int, counts: int, scratch: int) -> None:  # fmt: skip
     """One panel [depth][PANEL] of B: from rows of B, or (`turned`) from rows of its transpose."""
-    if turned or columns < PANEL:
+    if columns < PANEL:
         clear((panel, depth * PANEL))
+        if kind == FLOAT_PARTS or kind == INTEGER_PARTS:
+            clear((low, depth * PANEL))
     if turned:
         _turn(source, stride, panel, columns, depth, scratch)
+        _cast(kind, panel, _PANEL_BYTES, panel, _PANEL_BYTES, low, 1, depth * PANEL, given, scale, counts)
     else:
-        move((source, stride, panel, _PANEL_BYTES, depth, columns))
-    _cast(kind, panel, _PANEL_BYTES, panel, _PANEL_BYTES, low, depth, PANEL, given, scale, counts)
+        _cast(kind, source, stride, panel, _PANEL_BYTES, low, depth, columns, given, scale, counts)
 
 
 @kernel
-def pack_panels(source: int, stride: int, turned: int, packed: int, low: int, depth: int, width: int, kind: int,
-                given: int, scale: int, counts: int, scratch: int, first: int, last: int) -> None:  # fmt: skip
+def pack_panels(arguments: int) -> None:
     """Panels first..last of B (depth x width) into [panel][depth][PANEL]."""
+    (source, stride, turned, packed, low, depth, width, kind, given, scale, counts, first, last,
+     scratch) = unpack(arguments, 14)  # fmt: skip
     begin_exact((scratch + _ENVIRONMENT,))
     size = depth * _PANEL_BYTES
     for p in range(first, last):
@@ -102,7 +112,7 @@ def pack_panels(source: int, stride: int, turned: int, packed: int, low: int, de
     end_exact((scratch + _ENVIRONMENT,))
 
 
-@kernel
+@device
 def _step(a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int) -> None:
     """One micro-kernel tile over a block of `depth` rows of k, in one pass or four."""
     if passes == 1:
@@ -119,11 +129,11 @@ def _step(a: int, b: int, low: int, c: int, stride: int, depth: int, first: int,
         multiply((low_a, low_b, c, stride, 1, rows, rows, 0))
 
 
-@kernel
+@device
 def _corner(a: int, b: int, low: int, c: int, stride: int, height: int, width: int, depth: int, first: int, passes: int,
             psum: int, corner: int) -> None:  # fmt: skip
     """A tile that is cut by C's edge, or whose sums are integers: through scratch."""
-    if psum == PSUM_FLOAT:
+    if psum <= PSUM_FLOAT:
         if first == 0:
             move((c, stride, corner, _PANEL_BYTES, height, width))
         _step(a, b, low, corner, _PANEL_BYTES, depth, first, passes)
@@ -137,7 +147,7 @@ def _corner(a: int, b: int, low: int, c: int, stride: int, height: int, width: i
         add_integer((c, stride, corner, _PANEL_BYTES, c, stride, height, width, 0, 0, 0))
 
 
-@kernel
+@device
 def _panel(a: int, b: int, low: int, c: int, stride: int, height: int, width: int, depth: int, first: int, passes: int,
            psum: int, corner: int) -> None:  # fmt: skip
     """height x width (at most a panel) of C from packed rows of A and `depth` rows of one panel."""
@@ -145,13 +155,25 @@ def _panel(a: int, b: int, low: int, c: int, stride: int, height: int, width: in
         for n in range(0, width, COLUMNS):
             rows, columns = min(ROWS, height - m), min(COLUMNS, width - n)
             at_a, at_c = a + m * ROW_STRIDE * 4, c + m * stride + n * 4
-            if rows == ROWS and columns == COLUMNS and psum == PSUM_FLOAT:
+            if rows == ROWS and columns == COLUMNS and psum <= PSUM_FLOAT:
                 _step(at_a, b + n * 4, low + n * 4, at_c, stride, depth, first, passes)
             else:
                 _corner(at_a, b + n * 4, low + n * 4, at_c, stride, rows, columns, depth, first, passes, psum, corner)
 
 
-@kernel
+@device
+def _leave(psum: int, place: int, stride: int, height: int, columns: int, multiplier: int, bias: int, given: int,
+           counts: int) -> None:  # fmt: skip
+    """Finished sums leave PSUM."""
+    if psum == PSUM_PLAIN:
+        canonical_nan((place, stride, place, stride, height, columns, 0, 0, counts))
+    elif psum == PSUM_FLOAT:
+        evacuate((place, stride, multiplier, 0, bias, 0, place, stride, height, columns, given, 0, counts))
+    elif psum == PSUM_INTEGER:
+        evacuate_integer((place, stride, multiplier, 0, bias, 0, place, stride, height, columns, given, 0, counts))
+
+
+@device
 def _product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, depth: int, width: int,
              r0: int, r1: int, p0: int, p1: int, kind: int, given: int, scale: int, a_counts: int,
              passes: int, psum: int, multiplier: int, bias: int, out_given: int, out_counts: int,
@@ -165,32 +187,28 @@ def _product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, dep
             steps = min(block, depth - k)
             _cast(kind, a + m * a_stride + k * 4, a_stride, scratch, ROW_STRIDE * 4, scratch + _HALF_BLOCK * 4,
                   height, steps, given, scale, a_counts)  # fmt: skip
-            for p in range(p0, p1):
-                place = c + m * c_stride + p * _PANEL_BYTES
-                columns = min(PANEL, width - p * PANEL)
-                if depth == 0:
-                    for row in range(height):
-                        clear((place + row * c_stride, columns))
-                else:
-                    at = p * size + k * _PANEL_BYTES
-                    _panel(scratch, b + at, low + at, place, c_stride, height, columns, steps, 1 if k == 0 else 0,
-                           passes, psum, scratch + _CORNER)  # fmt: skip
-                if k + block >= depth and psum != PSUM_RAW:
-                    shift = p * _PANEL_BYTES
-                    if psum == PSUM_FLOAT:
-                        evacuate((place, c_stride, multiplier + shift, 0, bias + shift, 0, place, c_stride, height, columns,
-                                  out_given, 0, out_counts))  # fmt: skip
+            for group in range(p0, p1, _GROUP):
+                stop = min(group + _GROUP, p1)
+                for p in range(group, stop):
+                    place, columns = c + m * c_stride + p * _PANEL_BYTES, min(PANEL, width - p * PANEL)
+                    if depth == 0:
+                        for row in range(height):
+                            clear((place + row * c_stride, columns))
                     else:
-                        evacuate_integer((place, c_stride, multiplier + shift, 0, bias + shift, 0, place, c_stride, height,
-                                          columns, out_given, 0, out_counts))  # fmt: skip
+                        at = p * size + k * _PANEL_BYTES
+                        _panel(scratch, b + at, low + at, place, c_stride, height, columns, steps, 1 if k == 0 else 0,
+                               passes, psum, scratch + _CORNER)  # fmt: skip
+                if k + block >= depth:
+                    shift = group * _PANEL_BYTES
+                    _leave(psum, c + m * c_stride + shift, c_stride, height, min(stop * PANEL, width) - group * PANEL,
+                           multiplier + shift, bias + shift, out_given, out_counts)  # fmt: skip
 
 
 @kernel
-def product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, depth: int, width: int,
-            r0: int, r1: int, p0: int, p1: int, kind: int, given: int, scale: int, a_counts: int,
-            passes: int, psum: int, multiplier: int, bias: int, out_given: int, out_counts: int,
-            scratch: int) -> None:  # fmt: skip
-    """`_product` in the default floating-point environment."""
+def product(arguments: int) -> None:
+    """`_product` of one matrix with a packed one."""
+    (a, a_stride, b, low, c, c_stride, depth, width, r0, r1, p0, p1, kind, given, scale, a_counts, passes, psum, multiplier,
+     bias, out_given, out_counts, scratch) = unpack(arguments, 23)  # fmt: skip
     begin_exact((scratch + _ENVIRONMENT,))
     _product(a, a_stride, b, low, c, c_stride, depth, width, r0, r1, p0, p1, kind, given, scale, a_counts, passes, psum,
              multiplier, bias, out_given, out_counts, scratch)  # fmt: skip
@@ -198,12 +216,11 @@ def product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, dept
 
 
 @kernel
-def products(items: int, first: int, last: int, a_stride: int, b_stride: int, turned: int, c_stride: int,
-             height: int, depth: int, width: int, packed: int, low: int, kind: int, given: int, scale: int, a_counts: int,
-             b_kind: int, b_given: int, b_scale: int, b_counts: int,
-             passes: int, psum: int, multiplier: int, bias: int, out_given: int, out_counts: int,
-             scratch: int) -> None:  # fmt: skip
+def products(arguments: int) -> None:
     """Items first..last of a batch: `items` holds the addresses of a, b and c of each; B is packed item by item."""
+    (items, first, last, a_stride, b_stride, turned, c_stride, height, depth, width, packed, low, kind, given, scale, a_counts,
+     b_kind, b_given, b_scale, b_counts, passes, psum, multiplier, bias, out_given, out_counts,
+     scratch) = unpack(arguments, 27)  # fmt: skip
     begin_exact((scratch + _ENVIRONMENT,))
     panels = (width + PANEL - 1) // PANEL
     size = depth * _PANEL_BYTES
@@ -217,14 +234,3 @@ def products(items: int, first: int, last: int, a_stride: int, b_stride: int, tu
         _product(a, a_stride, packed, low, c, c_stride, depth, width, 0, height, 0, panels, kind, given, scale, a_counts,
                  passes, psum, multiplier, bias, out_given, out_counts, scratch)  # fmt: skip
     end_exact((scratch + _ENVIRONMENT,))
-
-
-_local = threading.local()
-
-
-def scratch_address() -> int:
-    """Scratch memory of the calling thread, aligned to a cache line."""
-    memory: npt.NDArray[Any] | None = getattr(_local, "memory", None)
-    if memory is None:
-        memory = _local.memory = np.zeros(_SCRATCH_BYTES + 64, np.uint8)
-    return (memory.ctypes.data + 63) & ~63

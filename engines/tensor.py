@@ -18,6 +18,7 @@ from halfulp.engines.operands import (
     address,
     as_float_format,
     as_format,
+    counters,
     float_parameters,
     integer_parameters,
     open_floats,
@@ -29,11 +30,11 @@ from halfulp.engines.systolic import (
     INTEGER_PARTS,
     PSUM_FLOAT,
     PSUM_INTEGER,
+    PSUM_PLAIN,
     PSUM_RAW,
     pack_panels,
     product,
     products,
-    scratch_address,
 )
 
 if TYPE_CHECKING:
@@ -228,11 +229,11 @@ class TensorEngine:
         result = as_float_format(out_format, "out_format")
         self.core.check_result(result)
         integer = isinstance(fmt, IntFormat) and passes == 1
-        raw = integer and rescale is None and bias is None and result == FP32
         multiplier = _column_vector(1.0 if rescale is None else rescale, width, "rescale")
         # x + -0 is x, also for -0
         shift = _column_vector(-0.0 if bias is None else bias, width, "bias")
-        psum = PSUM_RAW if raw else PSUM_INTEGER if integer else PSUM_FLOAT
+        plain = rescale is None and bias is None and result == FP32
+        psum = (PSUM_RAW if plain else PSUM_INTEGER) if integer else PSUM_PLAIN if plain else PSUM_FLOAT
         return _Exit(psum, multiplier, shift, float_parameters(result)[1])
 
 
@@ -259,14 +260,10 @@ def _pack(b: Floats, fmt: Format, passes: int, scale: float, transposed: bool) -
     high = _aligned((panels, depth, PANEL))
     low = _aligned((panels, depth, PANEL)) if passes == 4 else None
     pieces = split(panels, 1, 4) if depth * width >= _PARALLEL_MACS // 16 else [(0, panels)]
-    counts = np.zeros((max(1, len(pieces)), 4), np.int64)
-
-    def part(index: int, first: int, last: int) -> None:
-        pack_panels(address(rows), rows.strides[0], int(turned), address(high), 0 if low is None else address(low), depth,
-                    width, _kind(fmt, passes), _given(fmt), bits32(scale), address(counts) + index * 32, scratch_address(),
-                    first, last)  # fmt: skip
-
-    parallel(part, [(index, first, last) for index, (first, last) in enumerate(pieces)])
+    counts = counters(len(pieces))
+    common = (address(rows), rows.strides[0], int(turned), address(high), 0 if low is None else address(low), depth, width,
+              _kind(fmt, passes), _given(fmt), bits32(scale))  # fmt: skip
+    parallel(pack_panels, [(*common, address(counts) + i * 32, *piece) for i, piece in enumerate(pieces)])
     return Packed(fmt, depth, width, high, low, counts.sum(0))
 
 
@@ -287,18 +284,16 @@ def _flat_product(a: Floats, fmt: Format, scale: float, b: Packed, passes: int, 
     low = b.low if b.low is not None or passes == 1 else np.zeros_like(b.high)  # tf32 has no low half
     pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
     counts = np.zeros((len(pieces), 3, 4), np.int64)
-    stride = b.width * 4
-
-    def part(index: int, r0: int, r1: int, p0: int, p1: int) -> None:
+    first = (address(flat), flat.strides[0], address(b.high), 0 if low is None else address(low), address(out), b.width * 4,
+             b.depth, b.width)  # fmt: skip
+    cast = _kind(fmt, passes), _given(fmt), bits32(scale)
+    leave = passes, exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given
+    parts = []
+    for index, piece in enumerate(pieces):
         base = address(counts) + index * 96
-        # a row that several threads cast is counted by the first of them
-        counted = base if p0 == 0 else base + 64
-        product(address(flat), flat.strides[0], address(b.high), 0 if low is None else address(low), address(out), stride,
-                b.depth, b.width, r0, r1, p0, p1, _kind(fmt, passes), _given(fmt), bits32(scale), counted, passes,
-                exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given, base + 32,
-                scratch_address())  # fmt: skip
-
-    parallel(part, [(index, *piece) for index, piece in enumerate(pieces)])
+        # rows that several threads cast are counted by the first of them
+        parts.append((*first, *piece, *cast, base if piece[2] == 0 else base + 64, *leave, base + 32))
+    parallel(product, parts)
     return counts[:, :2].sum((0, 1))
 
 
@@ -313,19 +308,17 @@ def _batched_product(
     items = np.stack([_offsets(left, batch), _offsets(right, batch), _offsets(out, batch)], 1)
     macs = len(items) * height * depth * width
     pieces = split(len(items), 1, 1) if macs >= _PARALLEL_MACS else [(0, len(items))]
-    counts = np.zeros((max(1, len(pieces)), 4), np.int64)
+    counts = counters(len(pieces))
     panels = -(-width // PANEL)
-
-    def part(index: int, first: int, last: int) -> None:
-        high = _aligned((panels, depth, PANEL))
-        low = _aligned((panels, depth, PANEL)) if passes == 4 else high
+    shapes = (left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth, width)
+    leave = passes, exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given
+    spaces = [_aligned((2 if passes == 4 else 1, panels, depth, PANEL)) for _ in pieces]
+    parts = []
+    for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
         place = address(counts) + index * 32
-        products(address(items), first, last, left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth,
-                 width, address(high), address(low), _kind(formats[0], passes), _given(formats[0]), bits32(scales[0]), place,
-                 _kind(formats[1], passes), _given(formats[1]), bits32(scales[1]), place, passes, exit_.psum,
-                 address(exit_.multiplier), address(exit_.bias), exit_.given, place, scratch_address())  # fmt: skip
-
-    parallel(part, [(index, first, last) for index, (first, last) in enumerate(pieces)])
+        casts = [(_kind(fmt, passes), _given(fmt), bits32(scale), place) for fmt, scale in zip(formats, scales, strict=True)]
+        parts.append((address(items), *piece, *shapes, address(space[0]), address(space[-1]), *casts[0], *casts[1], *leave, place))
+    parallel(products, parts)
     return counts.sum(0)
 
 

@@ -7,12 +7,30 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import FP32, FloatFormat, Format
+from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.rounding import choice
-from halfulp.engines.elementwise import ACTIVATION_CODES, ALU_CODES, AluOp, activation, reduce_columns, tensor_tensor
+from halfulp.dtypes.threads import parallel
+from halfulp.engines.elementwise import (
+    ACTIVATION_CODES,
+    ALU_CODES,
+    AluOp,
+    activation,
+    reduce_columns,
+    tensor_tensor,
+)
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
-from halfulp.engines.operands import Floats, address, as_float_format, contiguous, float_parameters, open_floats, run_rows
+from halfulp.engines.operands import (
+    Floats,
+    address,
+    as_float_format,
+    contiguous,
+    counters,
+    float_parameters,
+    open_floats,
+    pieces_of,
+)
 from halfulp.engines.rows import layernorm, softmax, sums
 
 if TYPE_CHECKING:
@@ -30,17 +48,19 @@ def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: 
     code, given, factor = ACTIVATION_CODES[function], float_parameters(fmt)[1], bits32(scale)
     size = 4 * _CHUNK
 
-    def part(first: int, last: int, counts: int, scratch: int) -> None:
-        whole = min(last, x.size // _CHUNK)
-        base = first * size
-        activation(code, address(x) + base, size, address(shift), 0, address(out) + base, size, whole - first, _CHUNK,
-                   given, factor, counts, scratch)  # fmt: skip
-        if last > whole:
-            base = whole * size
-            activation(code, address(x) + base, 0, address(shift), 0, address(out) + base, 0, 1, x.size % _CHUNK, given, factor,
-                       counts, scratch)  # fmt: skip
+    rows, rest = divmod(x.size, _CHUNK)
+    pieces = pieces_of(rows, _CHUNK)
+    counts = counters(len(pieces) + 1)
 
-    return out, run_rows(part, -(-x.size // _CHUNK), _CHUNK)
+    def part(index: int, first: int, last: int, columns: int) -> tuple[int, ...]:
+        base = first * size
+        return (code, address(x) + base, size, address(shift), 0, address(out) + base, size, last - first, columns, given,
+                factor, address(counts) + index * 32)  # fmt: skip
+
+    parallel(activation, [part(index, *piece, _CHUNK) for index, piece in enumerate(pieces)])
+    if rest:
+        parallel(activation, [part(len(pieces), rows, rows + 1, rest)])
+    return out, counts.sum(0)
 
 
 def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
@@ -71,12 +91,14 @@ def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, 
     rows = out.size // columns if columns else 0
     code, given = ALU_CODES[op], float_parameters(fmt)[1]
 
-    def part(first: int, last: int, counts: int, scratch: int) -> None:
-        tensor_tensor(code, address(left) + first * a_stride, a_stride, address(right) + first * b_stride, b_stride,
-                      address(out) + first * columns * 4, columns * 4, last - first, columns, given, counts, scratch)  # fmt: skip
-
-    counts = run_rows(part, rows, columns)
-    return out.reshape(shape), counts
+    pieces = pieces_of(rows, columns)
+    counts = counters(len(pieces))
+    parallel(tensor_tensor, [
+        (code, address(left) + first * a_stride, a_stride, address(right) + first * b_stride, b_stride,
+         address(out) + first * columns * 4, columns * 4, last - first, columns, given, address(counts) + index * 32)
+        for index, (first, last) in enumerate(pieces)
+    ])  # fmt: skip
+    return out.reshape(shape), counts.sum(0)
 
 
 def _add_mask(scores: Floats, mask: Floats) -> None:
@@ -97,13 +119,28 @@ def _add_mask(scores: Floats, mask: Floats) -> None:
     blocks = scores.reshape(-1, rows, columns)
     starts = [address(view[index]) for index in np.ndindex(*lead[:cut])]
 
-    def part(first: int, last: int, counts: int, scratch: int) -> None:
-        for block in range(first, last):
-            place = address(blocks) + block * rows * columns * 4
-            tensor_tensor(ALU_CODES[AluOp.ADD], place, columns * 4, starts[block], step, place, columns * 4, rows, columns,
-                          given, counts, scratch)  # fmt: skip
+    spare = np.zeros(4, np.int64)
+    for block, start in zip(blocks, starts, strict=True):
+        parallel(tensor_tensor, [
+            (ALU_CODES[AluOp.ADD], address(block) + first * columns * 4, columns * 4, start + first * step, step,
+             address(block) + first * columns * 4, columns * 4, last - first, columns, given, address(spare))
+            for first, last in pieces_of(rows, columns)
+        ])  # fmt: skip
 
-    run_rows(part, len(starts), rows * columns)
+
+def _by_rows(kernel: Kernel, x: Floats, out: Floats, columns: int, given: int, more: tuple[int, ...] = ()) -> _Counts:
+    """A kernel of `halfulp.engines.rows` over the last axis, rows shared among the threads."""
+    rows, stride = (x.size // columns if columns else 0), columns * 4
+    pieces = pieces_of(rows, columns)
+    counts = counters(len(pieces))
+    turned = np.empty((max(len(pieces), 1), columns * 16 + 512), np.float32)
+    places = stride, address(out), *(() if kernel is sums else (stride,))
+    parallel(kernel, [
+        (address(x), *places, first, last, columns, *more, given, address(counts) + index * 32,
+         address(turned[index]) + 1024, address(turned[index]))
+        for index, (first, last) in enumerate(pieces)
+    ])  # fmt: skip
+    return counts.sum(0)
 
 
 @dataclass(frozen=True)
@@ -202,14 +239,8 @@ class VectorEngine:
         if factor.shape != (columns,) or shift.shape != (columns,):
             raise ValueError(f"gamma has shape {factor.shape}, beta {shift.shape}; x {source.shape} needs ({columns},)")
         out = np.empty(source.shape, np.float32)
-        given, stride, eps_bits = float_parameters(fmt)[1], columns * 4, bits32(eps)
-
-        def part(first: int, last: int, counts: int, scratch: int) -> None:
-            turned = np.empty(columns * 16 + 512, np.float32)
-            layernorm(address(source), stride, address(out), stride, first, last, columns, eps_bits, address(factor),
-                      address(shift), given, counts, address(turned) + 1024, address(turned), scratch)  # fmt: skip
-
-        counts = run_rows(part, source.size // columns if columns else 0, columns)
+        more = (bits32(eps), address(factor), address(shift))
+        counts = _by_rows(layernorm, source, out, columns, float_parameters(fmt)[1], more)
         record("vector", "layernorm", (source.shape, factor.shape, shift.shape, out.shape), ("fp32", "fp32", "fp32", fmt.name),
                counts, size_bytes=4 * (source.size + 2 * columns) + fmt.bits * out.size // 8)  # fmt: skip
         return give(out)
@@ -232,15 +263,7 @@ class VectorEngine:
         if mask is not None and source.size:
             _add_mask(source, _additive(mask, source.shape))
         out = np.empty(source.shape, np.float32)
-        columns = source.shape[-1]
-        given, stride = float_parameters(fmt)[1], columns * 4
-
-        def part(first: int, last: int, count: int, scratch: int) -> None:
-            turned = np.empty(columns * 16 + 512, np.float32)
-            softmax(address(source), stride, address(out), stride, first, last, columns, given, count,
-                    address(turned) + 1024, address(turned), scratch)  # fmt: skip
-
-        counts = counts + run_rows(part, source.size // columns if columns else 0, columns)
+        counts = counts + _by_rows(softmax, source, out, source.shape[-1], float_parameters(fmt)[1])
         record("vector", "softmax", (source.shape, out.shape), ("fp32", fmt.name), counts,
                size_bytes=4 * source.size + fmt.bits * out.size // 8)  # fmt: skip
         return give(out)
@@ -255,33 +278,20 @@ def _additive(mask: Any, shape: tuple[int, ...]) -> Floats:
 
 
 def _sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, _Counts]:
-    columns = x.shape[-1]
     out = np.zeros(x.shape[:-1], np.float32)
-    given = float_parameters(fmt)[1]
-
-    def part(first: int, last: int, counts: int, scratch: int) -> None:
-        turned = np.empty(columns * 16 + 512, np.float32)
-        sums(address(x), columns * 4, address(out), first, last, columns, given, counts, address(turned) + 1024,
-             address(turned), scratch)  # fmt: skip
-
-    return out, run_rows(part, out.size, max(columns, 1))
+    return out, _by_rows(sums, x, out, x.shape[-1], float_parameters(fmt)[1])
 
 
 def _reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floats, _Counts]:
-    """Along an axis with others behind it: whole rows are combined one after the other."""
-    moved = contiguous(np.moveaxis(x, axis, -1)[..., None] if axis == x.ndim - 1 else x)
-    shape = moved.shape if axis != x.ndim - 1 else (*x.shape[:-1], x.shape[-1], 1)
-    length, columns = shape[axis], int(np.prod(shape[axis + 1 :]))
-    outer = int(np.prod(shape[:axis]))
-    start = np.float32(0 if op is AluOp.ADD else -np.inf)
-    out = np.full(shape[:axis] + shape[axis + 1 :], start, np.float32)
-    given, spare = float_parameters(FP32)[1], np.zeros(4, np.int64)
-    for item in range(outer):
-        reduce_columns(ALU_CODES[op], address(moved) + item * length * columns * 4, columns * 4,
-                       address(out) + item * columns * 4, length, columns, given, address(spare), address(spare),
-                       address(_environment))  # fmt: skip
-    result, counts = apply_flat(out, Activation.COPY, 1.0, -0.0, fmt)
-    return result.reshape(x.shape[:axis] + x.shape[axis + 1 :]), counts
-
-
-_environment = np.zeros(8, np.int64)
+    """Whole rows, the axes behind `axis`, are combined one after the other."""
+    source = contiguous(x)
+    lead, length, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    columns, items = int(np.prod(behind)), int(np.prod(lead))
+    out = np.full(lead + behind, 0 if op is AluOp.ADD else -np.inf, np.float32)
+    spare = np.zeros(4, np.int64)
+    parallel(reduce_columns, [
+        (ALU_CODES[op], address(source), columns * 4, address(out), first, last, length, columns, float_parameters(FP32)[1],
+         address(spare))
+        for first, last in pieces_of(items, length * columns)
+    ])  # fmt: skip
+    return apply_flat(out, Activation.COPY, 1.0, -0.0, fmt)
