@@ -62,8 +62,8 @@ class Rule:
         default = Scaling.SYMMETRIC if isinstance(self.operands, IntFormat) else Scaling.NONE
         scaling = default if self.scaling is None else choice(Scaling, self.scaling, "scaling")
         object.__setattr__(self, "scaling", scaling)
-        if not self.fused and self.results is None:
-            raise ValueError("fused=False casts inside softmax and layernorm: give results")
+        if not self.fused and (self.results is None or self.scaling is not Scaling.NONE):
+            raise ValueError("fused=False casts inside softmax: it needs results, and no scaling")
         self._check_scale()
 
     def _check_scale(self) -> None:

@@ -1,0 +1,81 @@
+"""Operations that only move, create, select or compare data: torch runs them as they are.
+
+None of them does floating-point arithmetic, so their bits do not depend on the machine. A view must
+pass untouched, or the aliasing that in-place operations rely on would be lost.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halfulp.quant.refusal import refuse
+from halfulp.quant.run import Run, is_masking
+
+#: The result shares its memory with the first argument.
+VIEWS = frozenset(
+    """alias detach expand permute select slice split split_with_sizes squeeze t transpose unbind
+    unsqueeze view _unsafe_view _reshape_alias as_strided diagonal unfold lift_fresh""".split()
+)
+#: New memory with the old values.
+COPIES = frozenset(
+    """cat stack clone repeat gather index index_select masked_fill masked_select where tril triu
+    flip roll constant_pad_nd copy_ fill_ zero_ masked_fill_""".split()
+)
+#: New memory with given values.
+FACTORIES = frozenset(
+    """empty empty_like empty_strided empty_permuted new_empty new_empty_strided zeros zeros_like
+    new_zeros ones ones_like new_ones full full_like new_full scalar_tensor""".split()
+)
+#: The result is of no float type, or one of the values that were compared.
+COMPARISONS = frozenset(
+    """eq ne lt le gt ge isnan isinf isposinf isneginf equal argmax argmin argsort sort topk
+    _local_scalar_dense nonzero any all logical_and logical_or logical_not is_nonzero""".split()
+)
+
+
+def view(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The same memory, seen otherwise."""
+    return func(*args, **kwargs)
+
+
+def move(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Values carried over; a copy of a mask is a mask, and so is a choice of masking values."""
+    result = func(*args, **kwargs)
+    if run.plan.everything and isinstance(result, Tensor) and result.dtype == torch.float32:
+        given = (*args, *kwargs.values())
+        if any(run.is_mask(arg) or is_masking(arg) for arg in given):
+            run.keep_mask(result)
+    return result
+
+
+def to_copy(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """_to_copy(x, *, dtype=None, ...): integers and booleans become fp32, as on Vector."""
+    x, target = args[0], kwargs.get("dtype") or args[0].dtype
+    if x.is_floating_point() and target not in (x.dtype, torch.bool):
+        raise refuse(func, run.layer, f"no instruction casts {x.dtype} to {target} here")
+    if target.is_floating_point and target != torch.float32:
+        raise refuse(func, run.layer, f"{target} is not emulated; compute in float32")
+    result = move(run, func, args, kwargs)
+    if not run.plan.everything or x.is_floating_point() or not target.is_floating_point:
+        return result
+    return run.emit(run.core.vector.tensor_scalar, result.numpy(), 1.0, "multiply")
+
+
+def _floats(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point() or value.is_complex()
+    return isinstance(value, list | tuple) and any(_floats(item) for item in value)
+
+
+def integers_only(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Any other operation, if no float goes in or comes out.
+
+    Raises UnsupportedOp where one does.
+    """
+    if _floats(args) or _floats(tuple(kwargs.values())):
+        raise refuse(func, run.layer)
+    result = func(*args, **kwargs)
+    if _floats(result):
+        raise refuse(func, run.layer)
+    return result

@@ -1,0 +1,93 @@
+"""Softmax and layer normalization: fused, or instruction by instruction with a cast after each."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from halfulp.dtypes import FP32
+from halfulp.quant.refusal import refuse
+from halfulp.quant.run import Array, Run
+from halfulp.quant.weights import array
+
+
+def softmax(run: Run, scores: Array, mask: NDArray[np.bool_] | Array | None) -> Array:
+    """Along the last axis. mask: True where a score counts, or an addend; None counts all."""
+    vector = run.core.vector
+    if run.plan.fused:
+        return run.result(vector.softmax, scores, mask=mask)
+    dead = None
+    if mask is not None and mask.dtype == np.bool_:
+        scores = np.where(mask, scores, np.float32(-math.inf))
+        dead = ~mask.any(axis=-1, keepdims=True)
+        scores = np.where(dead, np.float32(0.0), scores)
+    elif mask is not None:
+        scores = vector.tensor_tensor(scores, mask, "add")
+    weights = _softmax_unfused(run, scores)
+    return weights if dead is None else np.where(dead, np.float32(0.0), weights)
+
+
+def _softmax_unfused(run: Run, scores: Array) -> Array:
+    """max; exp(x - max) with its fp32 sum; reciprocal; multiply."""
+    vector, cast = run.core.vector, run.plan.out
+    largest = vector.tensor_reduce(scores, "max", keepdims=True, out_format=cast)
+    shifted = vector.tensor_tensor(scores, largest, "subtract")
+    exact = run.core.scalar.activation(shifted, "exp")
+    total = vector.tensor_reduce(exact, "add", keepdims=True, out_format=cast)
+    factor = vector.reciprocal(total, out_format=cast)
+    return run.result(vector.tensor_tensor, run.cast(exact, run.plan), factor, "multiply")
+
+
+def aten_softmax(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """_softmax(x, dim, half_to_float)."""
+    x, axis = array(args[0]), args[1]
+    last = x.ndim - 1
+    if x.ndim == 0 or axis % x.ndim == last:
+        return torch.from_numpy(softmax(run, x, None))
+    return torch.from_numpy(softmax(run, x.swapaxes(axis, last), None)).transpose(axis, last)
+
+
+def layer_norm(
+    run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """native_layer_norm(x, normalized_shape, weight, bias, eps).
+
+    The mean and the deviation, which only a backward pass reads, are left empty.
+    """
+    x, shape, gamma, beta, eps = args
+    width = math.prod(shape)
+    if not width:
+        raise refuse(func, run.layer, f"a layer of no elements (normalized_shape {list(shape)})")
+    rows = array(x).reshape(-1, width)
+    ones = np.ones(width, np.float32) if gamma is None else run.read(gamma).reshape(width)
+    zeros = np.zeros(width, np.float32) if beta is None else run.read(beta).reshape(width)
+    if run.plan.fused:
+        y = run.result(run.core.vector.layernorm, rows, ones, zeros, eps)
+    else:
+        y = _layer_norm_unfused(run, rows, ones, zeros, eps)
+    empty = x.new_empty(0)
+    return torch.from_numpy(y).reshape(x.shape), empty, empty
+
+
+def _layer_norm_unfused(run: Run, rows: Array, gamma: Array, beta: Array, eps: float) -> Array:
+    """Mean and variance; rsqrt; subtract and scale; multiply and add: a cast after each."""
+    vector, cast, width = run.core.vector, run.plan.out, float(rows.shape[-1])
+    total = vector.tensor_reduce(rows, "add", keepdims=True)
+    mean = vector.tensor_scalar(total, width, "divide", out_format=cast)
+    exact = vector.tensor_scalar(total, width, "divide")
+    centered = vector.tensor_tensor(rows, exact, "subtract")
+    squares = vector.tensor_tensor(centered, centered, "multiply")
+    spread = vector.tensor_reduce(squares, "add", keepdims=True)
+    variance = vector.tensor_scalar(spread, width, "divide", out_format=cast)
+    factor = run.core.scalar.activation(variance, "rsqrt", bias=eps, out_format=cast)
+    moved = vector.tensor_tensor(rows, mean, "subtract")
+    normal = vector.tensor_tensor(moved, factor, "multiply", out_format=cast)
+    return run.result(
+        vector.tensor_tensor,
+        vector.tensor_tensor(normal, gamma, "multiply", out_format=FP32),
+        beta,
+        "add",
+    )
