@@ -74,8 +74,9 @@ def fit(x: np.ndarray, y: np.ndarray, outputs: int, l2: float) -> tuple[np.ndarr
         return loss
 
     optimizer.step(closure)
-    raw = weight.detach().numpy().T / scale
-    return raw.astype(np.float32), (bias.detach().numpy() - raw @ mean).astype(np.float32)
+    # safetensors writes the memory as it lies: a transposed view would be stored transposed
+    raw = np.ascontiguousarray(weight.detach().numpy().T / scale, dtype=np.float32)
+    return raw, (bias.detach().numpy() - raw @ mean).astype(np.float32)
 
 
 def right(z: np.ndarray, y: np.ndarray) -> float:
