@@ -35,6 +35,9 @@ CORNERS: dict[str, FloatFormat] = {
         FloatFormat(1, 2, specials=Specials.FN),
         FloatFormat(5, 2, specials=Specials.FN),
         FloatFormat(2, 0),
+        FloatFormat(2, 0, bias=127),
+        FloatFormat(2, 8, bias=-125),
+        FloatFormat(1, 23, bias=-126, specials=Specials.FN),
         FloatFormat(8, 0),
         FloatFormat(6, 9),
         FloatFormat(5, 23),
@@ -44,7 +47,7 @@ CORNERS: dict[str, FloatFormat] = {
         FloatFormat(8, 7, bias=100),
         FloatFormat(8, 10, bias=-700),
         FloatFormat(8, 10, bias=1000),
-        FloatFormat(3, 4, bias=1071),
+        FloatFormat(3, 4, bias=1023),
         FloatFormat(8, 3, bias=254 - 1023),
     )
 }
@@ -73,8 +76,14 @@ def float_formats(draw: st.DrawFn) -> FloatFormat:
     specials = draw(st.sampled_from(Specials)) if mantissa_bits else Specials.IEEE
     top = (1 << exponent_bits) - 1 - (specials is Specials.IEEE)
     default = (1 << (exponent_bits - 1)) - 1
-    anything = st.integers(top - 1023, 1075 - mantissa_bits)
-    bias = draw(st.just(default) | st.integers(default - 4, default + 4) | anything)
+    lowest, highest = top - 1023, 1023
+    # where float32 and float64 begin and end
+    borders = [top - 128, top - 127, 126, 127, 128, 149 - mantissa_bits, 150 - mantissa_bits]
+    border = st.sampled_from([*borders, lowest, highest]).map(
+        lambda b: min(max(b, lowest), highest)
+    )
+    near = st.integers(default - 4, default + 4)
+    bias = draw(st.just(default) | near | border | st.integers(lowest, highest))
     return FloatFormat(exponent_bits, mantissa_bits, bias=bias, specials=specials)
 
 

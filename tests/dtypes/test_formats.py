@@ -152,6 +152,7 @@ def test_names_of_named_formats_are_the_keys_of_the_table() -> None:
         ("bf17", ["no format is called 'bf17'", "did you mean bf16", "known: fp32, tf32"]),
         ("", ["no format is called ''"]),
         ("cfp8(4)", ["no format is called 'cfp8(4)'", "cfp8(E,M[,bias=B])"]),
+        ("cfp8(4,3,fn)", ["no format is called 'cfp8(4,3,fn)'", "float(E,M[,bias=B])"]),
         ("e4m3fnuz", ["no format is called 'e4m3fnuz'", "e4m3fn"]),
     ],
 )
@@ -184,7 +185,7 @@ untyped_parse: Any = parse_format
         ),
         (lambda: untyped_float(4.0, 3), TypeError, "exponent_bits=4.0 is not an integer"),
         (lambda: untyped_float(4, True), TypeError, "mantissa_bits=True is not an integer"),
-        (lambda: untyped_float(4, 3, bias=1073), ValueError, "bias=1073 is out of range; allowed"),
+        (lambda: untyped_float(4, 3, bias=1024), ValueError, "bias=1024 is out of range; allowed"),
         (
             lambda: untyped_float(4, 3, bias=-1010),
             ValueError,
