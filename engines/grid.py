@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from halfulp.dtypes.lanes import (
     BYTES,
@@ -165,13 +163,3 @@ move = native("halfulp_move", 6, _build_move, guarded=False)
 clear = native("halfulp_clear", 2, _build_clear, guarded=False)
 #: transpose((source, stride, target, stride)): a 16 x 16 block of 32-bit elements
 transpose = native("halfulp_transpose", 4, _build_transpose, guarded=False)
-
-
-@intrinsic
-def peek(context: Any, address: Any) -> Any:
-    """peek(address): the int64 that stands there."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        return builder.load(builder.inttoptr(given[0], I64.as_pointer()))
-
-    return types.int64(types.int64), codegen

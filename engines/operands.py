@@ -14,6 +14,7 @@ from halfulp.dtypes.parameters import bits32, parameters32
 from halfulp.dtypes.threads import split
 
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
 #: Below this many elements a second thread costs more than it saves.
 _PARALLEL_ELEMENTS = 1 << 15
 
@@ -93,6 +94,20 @@ def pieces_of(rows: int, columns: int) -> list[tuple[int, int]]:
     return split(rows, 16 if rows >= 64 else 1, 1)
 
 
-def counters(pieces: int) -> npt.NDArray[np.int64]:
-    """Zeroed counts, a row for each piece, in the order of `casts.COUNTS`."""
-    return np.zeros((max(pieces, 1), 4), np.int64)
+class Counters:
+    """Counts that kernels add to, in the order of `casts.COUNTS`; each piece of the work has two cache lines of its own.
+
+    Threads that count within one line would wait for each other at every row.
+    """
+
+    def __init__(self, pieces: int) -> None:
+        self.values = np.zeros((max(pieces, 1), 16), np.int64)
+        self._base = self.values.ctypes.data
+
+    def place(self, piece: int, group: int = 0) -> int:
+        """Address of one of a piece's four groups of counts."""
+        return self._base + piece * 128 + group * 32
+
+    def total(self, groups: int = 1) -> Counts:
+        """The sum over all pieces and over their first groups."""
+        return self.values.reshape(-1, 4, 4)[:, :groups].sum((0, 1))

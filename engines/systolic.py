@@ -20,7 +20,7 @@ from halfulp.engines.casts import (
     evacuate_integer,
     to_integer,
 )
-from halfulp.engines.grid import clear, move, peek, transpose
+from halfulp.engines.grid import clear, move, transpose
 from halfulp.engines.microkernel import (
     COLUMNS,
     K_BLOCK,
@@ -217,15 +217,17 @@ def product(arguments: int) -> None:
 
 @kernel
 def products(arguments: int) -> None:
-    """Items first..last of a batch: `items` holds the addresses of a, b and c of each; B is packed item by item."""
-    (items, first, last, a_stride, b_stride, turned, c_stride, height, depth, width, packed, low, kind, given, scale, a_counts,
+    """Items first..last of a batch of two axes, the last `inner` long; B is packed item by item, C is contiguous."""
+    (a_base, a_outer, a_inner, b_base, b_outer, b_inner, c_base, inner, first, last, a_stride, b_stride, turned, c_stride, height, depth, width, packed, low, kind, given, scale, a_counts,
      b_kind, b_given, b_scale, b_counts, passes, psum, multiplier, bias, out_given, out_counts,
-     scratch) = unpack(arguments, 27)  # fmt: skip
+     scratch) = unpack(arguments, 34)  # fmt: skip
     begin_exact((scratch + _ENVIRONMENT,))
     panels = (width + PANEL - 1) // PANEL
     size = depth * _PANEL_BYTES
     for item in range(first, last):
-        a, b, c = peek(items + item * 24), peek(items + item * 24 + 8), peek(items + item * 24 + 16)
+        a = a_base + (item // inner) * a_outer + (item % inner) * a_inner
+        b = b_base + (item // inner) * b_outer + (item % inner) * b_inner
+        c = c_base + item * height * c_stride
         for p in range(panels):
             start = p * PANEL
             origin = b + (start * b_stride if turned else start * 4)

@@ -2,6 +2,8 @@
 
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +15,13 @@ from halfulp.dtypes.threads import get_num_threads, parallel, split
 from halfulp.engines.ledger import record
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
 from halfulp.engines.operands import (
+    Counters,
+    Counts,
     Floats,
     UnsupportedFormat,
     address,
     as_float_format,
     as_format,
-    counters,
     float_parameters,
     integer_parameters,
     open_floats,
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
 
 #: Fewer multiply-accumulates than this run in one thread.
 _PARALLEL_MACS = 1 << 21
-_Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class Packed:
     width: int
     high: Floats
     low: Floats | None
-    counts: _Counts
+    counts: Counts
 
 
 def passes_of(fmt: Format) -> int:
@@ -78,7 +80,7 @@ def _given(fmt: Format) -> int:
 
 def _aligned(shape: tuple[int, ...]) -> Floats:
     """Uninitialised floats that start at a cache line."""
-    size = int(np.prod(shape))
+    size = prod(shape)
     memory = np.empty(size + 16, np.float32)
     start = (-memory.ctypes.data % 64) // 4
     return memory[start : start + size].reshape(shape)
@@ -98,13 +100,13 @@ def _right(b: Floats, transposed: bool) -> tuple[Floats, bool]:
     return _row_major(b), transposed
 
 
-def _offsets(x: Floats, batch: tuple[int, ...]) -> _Counts:
-    """Address of the matrix of each item of the batch."""
-    view = np.broadcast_to(x, batch + x.shape[-2:])
-    result = np.array([address(view)], np.int64)
-    for size, stride in zip(batch, view.strides[:-2], strict=True):
-        result = (result[:, None] + np.arange(size, dtype=np.int64) * stride).ravel()
-    return result
+def _steps(x: Floats, batch: tuple[int, ...]) -> tuple[Floats, int, int]:
+    """`x` broadcast to a batch, and how far apart its matrices lie along the last axis of the batch and before."""
+    if x.shape[:-2] != batch:
+        x = np.broadcast_to(x, batch + x.shape[-2:])
+    if len(batch) > 2:
+        x = np.ascontiguousarray(x).reshape(-1, batch[-1], *x.shape[-2:])
+    return x, (x.strides[-4] if x.ndim > 3 else 0), x.strides[-3]
 
 
 def _bytes(fmt: Format, elements: int) -> int:
@@ -121,6 +123,9 @@ class _Exit:
     given: int
 
 
+_NOTHING = np.zeros(1, np.float32)
+
+
 @dataclass(frozen=True)
 class TensorEngine:
     """128 x 128 systolic array: operands cast on their way in, sums in fp32, rows added one after the other.
@@ -134,6 +139,8 @@ class TensorEngine:
     def check(self, a_format: Format | str, b_format: Format | str) -> None:
         """Raise UnsupportedFormat unless the array takes this pair of operand formats."""
         a, b = as_format(a_format), as_format(b_format)
+        if (a, b) in self._checked:
+            return
         for fmt in (a, b):
             self.core.check_operand(fmt)
         if isinstance(a, IntFormat) != isinstance(b, IntFormat):
@@ -141,6 +148,12 @@ class TensorEngine:
         wide = {FP32, TF32}
         if isinstance(a, FloatFormat) and (a in wide) != (b in wide):
             raise UnsupportedFormat(f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only (nki.isa nc_matmul)")
+        self._checked.add((a, b))
+
+    @cached_property
+    def _checked(self) -> set[tuple[Format, Format]]:
+        """Pairs that have passed `check`."""
+        return set()
 
     def pack(self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False) -> Packed:
         """Cast a right operand and lay it out once, for use in many products.
@@ -166,7 +179,7 @@ class TensorEngine:
     def matmul(
         self, a: Any, b: Any, *, a_format: Format | str, b_format: Format | str | None = None,
         out_format: Format | str = FP32, bias: Any = None, a_scale: float = 1.0, b_scale: Any = 1.0,
-        rescale: Any = None, transpose_b: bool = False,
+        rescale: Any = None, transpose_b: bool = False, out: Any = None,
     ) -> Any:  # fmt: skip
         """a @ b with both operands cast, in the array's order: K tiles of 128 rows, each a chain of fused multiply-adds.
 
@@ -175,7 +188,8 @@ class TensorEngine:
                      (default: a_format, or the packed one)
         rescale      None, a float or (N,): the sum is multiplied by it, rounded to fp32
         bias         None or (N,): then added, rounded to fp32; then rounded to `out_format`
-        returns      (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format
+        returns      (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format; `out` if that is given:
+                     C-contiguous, of that shape and type, not overlapping a or b
 
         fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed); int16 and int32 take the
         compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
@@ -201,40 +215,53 @@ class TensorEngine:
         if left.ndim < 2 or left.shape[-1] != depth:
             raise ValueError(f"a has shape {left.shape}, b {depth} x {width}; needed: a of (..., M, {depth})")
         exit_ = self._exit(a_fmt, passes, width, rescale, bias, out_format)
-        batch = np.broadcast_shapes(left.shape[:-2], lead)
-        out = np.empty((*batch, left.shape[-2], width), np.int32 if exit_.psum == PSUM_RAW else np.float32)
+        outer = left.shape[:-2]
+        batch = outer if outer == lead or not lead else np.broadcast_shapes(outer, lead)
+        result_type = np.dtype(np.int32 if exit_.psum == PSUM_RAW else np.float32)
+        target = _target(out, (*batch, left.shape[-2], width), result_type)
         scale = _positive(a_scale, "a_scale")
-        if right is not None and (np.ndim(b_scale) or int(np.prod(lead)) <= 1):
+        if right is not None and (np.ndim(b_scale) or prod(lead) <= 1):
             flat = right.reshape(right.shape[-2:]) if lead else right
             if np.ndim(b_scale) and flat.ndim > 2:
                 raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
             b = self.pack(flat, b_fmt, scale=b_scale, transposed=transpose_b)
             right = None
         if right is None:
-            counts = _flat_product(left, a_fmt, scale, b, passes, exit_, out) + b.counts
+            counts = _flat_product(left, a_fmt, scale, b, passes, exit_, target) + b.counts
         else:
             factor = _positive(b_scale, "b_scale")
-            counts = _batched_product(left, right, transpose_b, (a_fmt, b_fmt), (scale, factor), passes, exit_, out)
-        rows = int(np.prod(left.shape[:-1])) if right is None else int(np.prod(batch)) * left.shape[-2]
-        elements = left.size, depth * width * max(1, int(np.prod(lead)))
+            counts = _batched_product(left, right, transpose_b, (a_fmt, b_fmt), (scale, factor), passes, exit_, target)
+        rows = prod(left.shape[:-1]) if right is None else prod(batch) * left.shape[-2]
+        elements = left.size, depth * width * max(1, prod(lead))
         result = "int32" if exit_.psum == PSUM_RAW else as_format(out_format).name
         record(
-            "tensor", "nc_matmul", (left.shape, (*lead, depth, width), out.shape), (a_fmt.name, b_fmt.name, result), counts,
+            "tensor", "nc_matmul", (left.shape, (*lead, depth, width), target.shape), (a_fmt.name, b_fmt.name, result), counts,
             macs=rows * depth * width,
-            size_bytes=_bytes(a_fmt, elements[0]) + _bytes(b_fmt, elements[1]) + _bytes(as_format(result), out.size),
+            size_bytes=_bytes(a_fmt, elements[0]) + _bytes(b_fmt, elements[1]) + _bytes(as_format(result), target.size),
         )  # fmt: skip
-        return give(out)
+        return give(target) if out is None else out
 
     def _exit(self, fmt: Format, passes: int, width: int, rescale: Any, bias: Any, out_format: Format | str) -> _Exit:
         result = as_float_format(out_format, "out_format")
         self.core.check_result(result)
         integer = isinstance(fmt, IntFormat) and passes == 1
+        if rescale is None and bias is None and result == FP32:
+            return _Exit(PSUM_RAW if integer else PSUM_PLAIN, _NOTHING, _NOTHING, 0)
         multiplier = _column_vector(1.0 if rescale is None else rescale, width, "rescale")
         # x + -0 is x, also for -0
         shift = _column_vector(-0.0 if bias is None else bias, width, "bias")
-        plain = rescale is None and bias is None and result == FP32
-        psum = (PSUM_RAW if plain else PSUM_INTEGER) if integer else PSUM_PLAIN if plain else PSUM_FLOAT
+        psum = PSUM_INTEGER if integer else PSUM_FLOAT
         return _Exit(psum, multiplier, shift, float_parameters(result)[1])
+
+
+def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A new array for the result, or the caller's after the checks."""
+    if out is None:
+        return np.empty(shape, dtype)
+    array = out if isinstance(out, np.ndarray) else np.asarray(out)
+    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous or not array.flags.writeable:
+        raise ValueError(f"out is {array.dtype} of shape {array.shape}; needed: C-contiguous, writeable {dtype} of shape {shape}")
+    return array
 
 
 def _positive(scale: Any, name: str) -> float:
@@ -260,11 +287,11 @@ def _pack(b: Floats, fmt: Format, passes: int, scale: float, transposed: bool) -
     high = _aligned((panels, depth, PANEL))
     low = _aligned((panels, depth, PANEL)) if passes == 4 else None
     pieces = split(panels, 1, 4) if depth * width >= _PARALLEL_MACS // 16 else [(0, panels)]
-    counts = counters(len(pieces))
+    counts = Counters(len(pieces))
     common = (address(rows), rows.strides[0], int(turned), address(high), 0 if low is None else address(low), depth, width,
               _kind(fmt, passes), _given(fmt), bits32(scale))  # fmt: skip
-    parallel(pack_panels, [(*common, address(counts) + i * 32, *piece) for i, piece in enumerate(pieces)])
-    return Packed(fmt, depth, width, high, low, counts.sum(0))
+    parallel(pack_panels, [(*common, counts.place(i), *piece) for i, piece in enumerate(pieces)])
+    return Packed(fmt, depth, width, high, low, counts.total())
 
 
 def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]]:
@@ -277,49 +304,50 @@ def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]
     return [(0, rows, first, last) for first, last in split(panels, 1, 1)]
 
 
-def _flat_product(a: Floats, fmt: Format, scale: float, b: Packed, passes: int, exit_: _Exit, out: Any) -> _Counts:
+def _flat_product(a: Floats, fmt: Format, scale: float, b: Packed, passes: int, exit_: _Exit, out: Any) -> Counts:
     """All leading axes of `a` as rows, times a packed operand."""
-    rows = int(np.prod(a.shape[:-1]))
+    rows = prod(a.shape[:-1])
     flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
     low = b.low if b.low is not None or passes == 1 else np.zeros_like(b.high)  # tf32 has no low half
     pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
-    counts = np.zeros((len(pieces), 3, 4), np.int64)
+    counts = Counters(len(pieces))
     first = (address(flat), flat.strides[0], address(b.high), 0 if low is None else address(low), address(out), b.width * 4,
              b.depth, b.width)  # fmt: skip
     cast = _kind(fmt, passes), _given(fmt), bits32(scale)
     leave = passes, exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given
     parts = []
     for index, piece in enumerate(pieces):
-        base = address(counts) + index * 96
         # rows that several threads cast are counted by the first of them
-        parts.append((*first, *piece, *cast, base if piece[2] == 0 else base + 64, *leave, base + 32))
+        cast_group = 0 if piece[2] == 0 else 2
+        parts.append((*first, *piece, *cast, counts.place(index, cast_group), *leave, counts.place(index, 1)))
     parallel(product, parts)
-    return counts[:, :2].sum((0, 1))
+    return counts.total(groups=2)
 
 
 def _batched_product(
     a: Floats, b: Floats, transposed: bool, formats: tuple[Format, Format], scales: tuple[float, float], passes: int,
     exit_: _Exit, out: Any,
-) -> _Counts:  # fmt: skip
+) -> Counts:  # fmt: skip
     """Both operands differ from item to item; B is packed item by item."""
     batch, (height, width), depth = out.shape[:-2], out.shape[-2:], a.shape[-1]
     left = _row_major(a)
     right, turned = _right(b, transposed)
-    items = np.stack([_offsets(left, batch), _offsets(right, batch), _offsets(out, batch)], 1)
-    macs = len(items) * height * depth * width
-    pieces = split(len(items), 1, 1) if macs >= _PARALLEL_MACS else [(0, len(items))]
-    counts = counters(len(pieces))
+    items, inner = prod(batch), batch[-1]
+    (left, *left_steps), (right, *right_steps) = _steps(left, batch), _steps(right, batch)
+    pieces = split(items, 1, 1) if items * height * depth * width >= _PARALLEL_MACS else [(0, items)]
+    places = (address(left), *left_steps, address(right), *right_steps, address(out), inner)
+    counts = Counters(len(pieces))
     panels = -(-width // PANEL)
     shapes = (left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth, width)
     leave = passes, exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given
     spaces = [_aligned((2 if passes == 4 else 1, panels, depth, PANEL)) for _ in pieces]
     parts = []
     for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
-        place = address(counts) + index * 32
+        place = counts.place(index)
         casts = [(_kind(fmt, passes), _given(fmt), bits32(scale), place) for fmt, scale in zip(formats, scales, strict=True)]
-        parts.append((address(items), *piece, *shapes, address(space[0]), address(space[-1]), *casts[0], *casts[1], *leave, place))
+        parts.append((*places, *piece, *shapes, address(space[0]), address(space[-1]), *casts[0], *casts[1], *leave, place))
     parallel(products, parts)
-    return counts.sum(0)
+    return counts.total()
 
 
 __all__ = ["Packed", "TensorEngine", "passes_of"]

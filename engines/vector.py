@@ -22,11 +22,12 @@ from halfulp.engines.elementwise import (
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
 from halfulp.engines.operands import (
+    Counters,
+    Counts,
     Floats,
     address,
     as_float_format,
     contiguous,
-    counters,
     float_parameters,
     open_floats,
     pieces_of,
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
 
 _CHUNK = 8192  # elements of a row into which a flat array is cut
-_Counts = npt.NDArray[np.int64]
 
 
-def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat) -> tuple[Floats, Counts]:
     """round(f(x * scale + bias)) of every element."""
     x = contiguous(x)
     out = np.empty(x.shape, np.float32)
@@ -50,17 +50,17 @@ def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: 
 
     rows, rest = divmod(x.size, _CHUNK)
     pieces = pieces_of(rows, _CHUNK)
-    counts = counters(len(pieces) + 1)
+    counts = Counters(len(pieces) + 1)
 
     def part(index: int, first: int, last: int, columns: int) -> tuple[int, ...]:
         base = first * size
         return (code, address(x) + base, size, address(shift), 0, address(out) + base, size, last - first, columns, given,
-                factor, address(counts) + index * 32)  # fmt: skip
+                factor, counts.place(index))  # fmt: skip
 
     parallel(activation, [part(index, *piece, _CHUNK) for index, piece in enumerate(pieces)])
     if rest:
         parallel(activation, [part(len(pieces), rows, rows + 1, rest)])
-    return out, counts.sum(0)
+    return out, counts.total()
 
 
 def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
@@ -76,7 +76,7 @@ def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
     return np.ascontiguousarray(np.broadcast_to(x, shape)), columns * 4
 
 
-def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
     """round(a op b) of every element, broadcast as numpy does."""
     shape = np.broadcast_shapes(a.shape, b.shape)
     if a.shape == b.shape and a.ndim != 2 and a.flags.c_contiguous and b.flags.c_contiguous and a.size > _CHUNK:
@@ -92,13 +92,13 @@ def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, 
     code, given = ALU_CODES[op], float_parameters(fmt)[1]
 
     pieces = pieces_of(rows, columns)
-    counts = counters(len(pieces))
+    counts = Counters(len(pieces))
     parallel(tensor_tensor, [
         (code, address(left) + first * a_stride, a_stride, address(right) + first * b_stride, b_stride,
-         address(out) + first * columns * 4, columns * 4, last - first, columns, given, address(counts) + index * 32)
+         address(out) + first * columns * 4, columns * 4, last - first, columns, given, counts.place(index))
         for index, (first, last) in enumerate(pieces)
     ])  # fmt: skip
-    return out.reshape(shape), counts.sum(0)
+    return out.reshape(shape), counts.total()
 
 
 def _add_mask(scores: Floats, mask: Floats) -> None:
@@ -128,19 +128,19 @@ def _add_mask(scores: Floats, mask: Floats) -> None:
         ])  # fmt: skip
 
 
-def _by_rows(kernel: Kernel, x: Floats, out: Floats, columns: int, given: int, more: tuple[int, ...] = ()) -> _Counts:
+def _by_rows(kernel: Kernel, x: Floats, out: Floats, columns: int, given: int, more: tuple[int, ...] = ()) -> Counts:
     """A kernel of `halfulp.engines.rows` over the last axis, rows shared among the threads."""
     rows, stride = (x.size // columns if columns else 0), columns * 4
     pieces = pieces_of(rows, columns)
-    counts = counters(len(pieces))
+    counts = Counters(len(pieces))
     turned = np.empty((max(len(pieces), 1), columns * 16 + 512), np.float32)
     places = stride, address(out), *(() if kernel is sums else (stride,))
     parallel(kernel, [
-        (address(x), *places, first, last, columns, *more, given, address(counts) + index * 32,
+        (address(x), *places, first, last, columns, *more, given, counts.place(index),
          address(turned[index]) + 1024, address(turned[index]))
         for index, (first, last) in enumerate(pieces)
     ])  # fmt: skip
-    return counts.sum(0)
+    return counts.total()
 
 
 @dataclass(frozen=True)
@@ -277,12 +277,12 @@ def _additive(mask: Any, shape: tuple[int, ...]) -> Floats:
     return np.where(allowed, np.float32(0), np.float32(-np.inf))
 
 
-def _sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+def _sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, Counts]:
     out = np.zeros(x.shape[:-1], np.float32)
     return out, _by_rows(sums, x, out, x.shape[-1], float_parameters(fmt)[1])
 
 
-def _reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floats, _Counts]:
+def _reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
     """Whole rows, the axes behind `axis`, are combined one after the other."""
     source = contiguous(x)
     lead, length, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
