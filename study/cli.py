@@ -99,8 +99,8 @@ def _root(
 @app.command(
     epilog=_examples(
         "halfulp sweep --samples 50",
-        "halfulp sweep --model electra --task detection --chip inferentia2 --json sweep.json",
-        "halfulp sweep --model electra --policy 'cfp8(2,5,bias=3)-matmult' --policy bf16-matmult",
+        "halfulp sweep --model electra --task detection --json sweep.json",
+        "halfulp sweep --policy bf16-all --policy 'cfp8(2,5,bias=3)-matmult'",
     )
 )
 def sweep(
@@ -157,7 +157,7 @@ def sweep(
         except FileNotWritten as error:
             usage(option, str(error))
     try:
-        plan = planned(model, task, policy, chip, archive)
+        plan = planned(model or (), task or (), policy or (), chip or (), archive)
         result = running.watched(
             plan, store, samples=samples, split=split.value, archive=archive, fresh=fresh
         )
@@ -179,10 +179,10 @@ def _finish(
     png: Path | None,
 ) -> None:
     from halfulp.study.report import to_text
-    from halfulp.study.running import write
+    from halfulp.study.running import render, write
 
     # Files first: a closed pipe must not cost them.
-    failures = write(result, json, csv, png)
+    failures = write(render(result, json, csv, png))
     width = shutil.get_terminal_size((_WIDTH, 40)).columns
     say(to_text(result, width=width, color=sys.stdout.isatty()))
     missing = set(asked) - {reference.model for reference in result.references}
@@ -261,7 +261,7 @@ def doctor(
     from halfulp.study import doctor as doctors
     from halfulp.study.files import FileNotWritten, write_whole
 
-    checks = doctors.examine(store)
+    checks = tuple(doctors.checks(store))
     say(doctors.to_text(checks))
     if json is not None:
         try:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -57,8 +57,8 @@ class Check:
     cure: str | None = None
 
 
-def examine(store: Path | None = None) -> tuple[Check, ...]:
-    """All checks; the store is looked at, never made."""
+def checks(store: Path | None = None) -> Iterator[Check]:
+    """All checks, each made when it is asked for; the store is looked at, never made."""
     path = default_path() if store is None else store
     parts: tuple[Callable[[], Iterator[Check]], ...] = (
         _system,
@@ -69,27 +69,28 @@ def examine(store: Path | None = None) -> tuple[Check, ...]:
         lambda: _store(path),
         _data,
     )
-    return tuple(check for part in parts for check in part())
+    for part in parts:
+        yield from part()
 
 
-def to_text(checks: tuple[Check, ...]) -> str:
+def to_text(made: Sequence[Check]) -> str:
     """A line for each check; what is not ok carries its cure, and a last line sums up."""
-    width = max(len(check.name) for check in checks)
+    width = max(len(check.name) for check in made)
     lines = []
-    for check in checks:
+    for check in made:
         state = "" if check.state is State.OK else f"{check.state.upper()}: "
         lines.append(f"{check.name:<{width}}  {state}{check.value}")
         if check.cure is not None:
             lines.append(f"{'':<{width}}  type: {check.cure}")
-    broken = [check.name for check in checks if check.state is State.BROKEN]
+    broken = [check.name for check in made if check.state is State.BROKEN]
     lines.append(f"broken: {', '.join(broken)}" if broken else "nothing is broken")
     return "\n".join(lines) + "\n"
 
 
-def to_json(checks: tuple[Check, ...]) -> str:
+def to_json(made: Sequence[Check]) -> str:
     """The same as data."""
-    healthy = all(check.state is not State.BROKEN for check in checks)
-    body = [dataclasses.asdict(check) for check in checks]
+    healthy = all(check.state is not State.BROKEN for check in made)
+    body = [dataclasses.asdict(check) for check in made]
     return json.dumps({"schema": SCHEMA, "healthy": healthy, "checks": body}, indent=2) + "\n"
 
 

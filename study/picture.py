@@ -251,11 +251,12 @@ def _dress(
 
 
 def _footnote(sweep: Sweep) -> str:
-    sources = dict.fromkeys(
-        f"{row.chip}, {row.peak_tops:g} {row.peak_unit}: {row.peak_source}"
-        for row in sweep.rows
-        if row.peak_tops is not None
-    )
+    rates: dict[str, dict[str, None]] = {}
+    for row in sweep.rows:
+        if row.peak_tops is not None:
+            rate = f"{row.chip} {row.peak_tops:g} {row.peak_unit}"
+            rates.setdefault(row.peak_source, {})[rate] = None
+    sources = (f"{', '.join(known)}: {source}" for source, known in rates.items())
     return (
         "Emulated on a CPU. Bars: Wilson 95 % interval. SQNR = 10 log10 (power of float32's logits"
         f" / power of the error). Peak rates of a whole chip, not measured: {'; '.join(sources)}."

@@ -20,47 +20,44 @@ class WrongName(ValueError):
 
 
 def plan(
-    models: Sequence[str] | None = None,
-    tasks: Sequence[str] | None = None,
-    policies: Sequence[str] | None = None,
-    chips: Sequence[str] | None = None,
+    models: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    chips: Sequence[str] = (),
     archive: Path | None = None,
 ) -> tuple[Cell, ...]:
-    """The cells, by model, task, chip and policy; None takes the defaults.
+    """The cells, by model, task, chip and policy; nothing named takes the defaults.
 
     By default each model of the table runs its default tasks, and the one that reads `archive` when
     that is given; each chip runs its own default policies. Other models are folders or hub names.
 
     Raises WrongName.
     """
-    for name in tasks or ():
+    for name in tasks:
         _known("--task", "task", name, list(TASKS))
-    for name in chips or ():
+    for name in chips:
         _known("--chip", "chip", name, list(CHIPS))
-    named = None if policies is None else _distinct(_policy(name) for name in policies)
-    chosen_chips = list(CHIPS) if chips is None else _distinct(chips)
+    named = _distinct(_policy(name) for name in policies)
     cells = tuple(
         Cell(model, task, policy, chip)
-        for model in (list(MODELS) if models is None else _distinct(models))
-        for task in _tasks(model, tasks, archive, asked=models is not None)
-        for chip in chosen_chips
-        for policy in (POLICIES[chip] if named is None else named)
+        for model in _distinct(models or MODELS)
+        for task in _tasks(model, tasks, archive, asked=bool(models))
+        for chip in _distinct(chips or CHIPS)
+        for policy in (named or POLICIES[chip])
     )
     if not cells:
-        raise WrongName("--task", f"no model does {', '.join(tasks or ())}")
+        raise WrongName("--task", f"no model does {', '.join(tasks)}")
     return cells
 
 
-def _tasks(
-    model: str, tasks: Sequence[str] | None, archive: Path | None, *, asked: bool
-) -> list[str]:
+def _tasks(model: str, tasks: Sequence[str], archive: Path | None, *, asked: bool) -> list[str]:
     if model not in MODELS:
         if not Path(model).is_dir() and "/" not in model:
             known = unknown("model", model, list(MODELS))
             raise WrongName("--model", f"{known}, a folder, a hub name")
-        return ["supersense"] if tasks is None else _distinct(tasks)
+        return _distinct(tasks or ["supersense"])
     entry = MODELS[model]
-    if tasks is None:
+    if not tasks:
         read = [name for name in entry.tasks if archive is not None and TASKS[name].needs_archive]
         return _distinct([*entry.default_tasks, *read])
     fitting = [task for task in _distinct(tasks) if task in entry.tasks]

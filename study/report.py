@@ -112,10 +112,13 @@ def _remarks(sweep: Sweep, left_out: list[Column]) -> Iterator[str]:
         yield f"not shown at this width: {names} (--csv and --json have them)"
     if any(row.collapsed for row in sweep.rows):
         yield "!: the model no longer tells samples apart (NaN logits, or one class for all)"
-    for source in dict.fromkeys((row.chip, row.peak_source) for row in sweep.rows):
-        yield f"peak of {source[0]}: {source[1]}"
-    for assumption in dict.fromkeys(itertools.chain(*(row.assumptions for row in sweep.rows))):
-        yield f"assumed: {assumption}"
+    for rate, source in dict.fromkeys((_peak(row), row.peak_source) for row in sweep.rows):
+        yield f"peak, {rate}: {source}"
+    assumptions = dict.fromkeys(itertools.chain(*(row.assumptions for row in sweep.rows)))
+    if assumptions:
+        yield "assumed, by policy in --json:"
+    for assumption in assumptions:
+        yield f"- {assumption}"
     for refusal in dict.fromkeys((r.policy, r.chip, r.reason) for r in sweep.refused):
         yield f"refused: {refusal[0]} on {refusal[1]}: {refusal[2]}"
     for notice in sweep.notices:

@@ -1,6 +1,6 @@
 """A sweep as the command runs it: watched by a person, stopped by one, written to files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halfulp.dtypes.jit import KernelsDisabled
@@ -61,28 +61,28 @@ def watched(
             ) from stop
 
 
-def write(result: Sweep, json: Path | None, csv: Path | None, png: Path | None) -> list[str]:
-    """Write what was asked for, each file whole; the reasons of those that could not be written."""
+def render(
+    result: Sweep, json: Path | None, csv: Path | None, png: Path | None
+) -> dict[Path, bytes]:
+    """What each file that was asked for will hold; no picture where there is nothing to draw."""
+    files = {}
+    if json is not None:
+        files[json] = to_json(result).encode()
+    if csv is not None:
+        files[csv] = to_csv(result).encode()
+    if png is not None and result.rows:
+        from halfulp.study.picture import to_png
+
+        files[png] = to_png(result)
+    return files
+
+
+def write(files: Mapping[Path, bytes]) -> list[str]:
+    """Write each file whole; the reasons of those that could not be written."""
     failures = []
-    for path, content in ((json, _json), (csv, _csv), (png, _png)):
-        if path is None or (content is _png and not result.rows):
-            continue
+    for path, content in files.items():
         try:
-            write_whole(path, content(result))
+            write_whole(path, content)
         except FileNotWritten as error:
             failures.append(str(error))
     return failures
-
-
-def _json(result: Sweep) -> bytes:
-    return to_json(result).encode()
-
-
-def _csv(result: Sweep) -> bytes:
-    return to_csv(result).encode()
-
-
-def _png(result: Sweep) -> bytes:
-    from halfulp.study.picture import to_png
-
-    return to_png(result)

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from halfulp.engines import CHIPS, Chip, UnsupportedFormat
-from halfulp.quant import Emulation, Policy, emulate, named_policy
+from halfulp.engines import CHIPS, Chip, Ledger, NeuronCore, UnsupportedFormat
+from halfulp.quant import Policy, emulate, named_policy
 from halfulp.study import metrics
 from halfulp.study.artifacts import CorruptedModel
 from halfulp.study.folders import ModelUnavailable
@@ -39,7 +39,16 @@ from halfulp.study.store import Store, cell_key
 from halfulp.study.tasks import DETECTION, TASKS, Task, Workload, prepare
 
 Float32s = NDArray[np.float32]
-Emulate = Callable[[torch.nn.Module, Any, Policy], AbstractContextManager[Emulation]]
+
+
+class Recorded(Protocol):
+    """What an emulation gives beside the logits: the ledger of what ran."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+
+Emulate = Callable[[torch.nn.Module, NeuronCore, Policy], AbstractContextManager[Recorded]]
 
 
 class NotPrepared(RuntimeError):

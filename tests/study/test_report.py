@@ -112,13 +112,13 @@ def test_the_text_names_sources_assumptions_refusals_and_notices_once() -> None:
     text = to_text(whole(), width=120)
     for line in (
         "data sheet of Inferentia2",
-        "assumed: the bias stays fp32",
+        "- the bias stays fp32",
         "refused: fp32 on inferentia1: no fp32 on NeuronCore-v1",
         "notice: minilm is not installed",
         "!: the model no longer",
     ):
         assert text.count(line) >= 1
-    assert text.count("assumed: the bias") == 1
+    assert text.count("- the bias") == 1
 
 
 def test_names_are_never_read_as_markup() -> None:
