@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum, unique
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,17 @@ class FloatFormat:
     bias: int = None  # type: ignore[assignment]  # None is replaced when the value is made
     specials: Specials = Specials.IEEE
 
+    if TYPE_CHECKING:  # what may be given is wider than what is kept
+
+        def __init__(
+            self,
+            exponent_bits: int | np.integer[Any],
+            mantissa_bits: int | np.integer[Any],
+            *,
+            bias: int | np.integer[Any] | None = None,
+            specials: Specials | str = Specials.IEEE,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         e = _integer(self.exponent_bits, "exponent_bits", 1, 8)
         m = _integer(self.mantissa_bits, "mantissa_bits", 0, 23)
@@ -55,9 +66,9 @@ class FloatFormat:
         if e == 1 and m == 0:
             raise ValueError("exponent_bits=1, mantissa_bits=0 holds zero and infinity only; give one more bit")
         top = (1 << e) - 1 - (specials is Specials.IEEE)
-        # every value, the smallest subnormal and the largest finite one, must be a float64
+        # the smallest normal and the largest finite value must be normal float64, the smallest subnormal a float64
         default = (1 << (e - 1)) - 1
-        bias = _integer(default if self.bias is None else self.bias, "bias", top - 1023, 1075 - m)
+        bias = _integer(default if self.bias is None else self.bias, "bias", top - 1023, 1023)
         for name, value in (("exponent_bits", e), ("mantissa_bits", m), ("bias", bias)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "specials", specials)

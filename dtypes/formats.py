@@ -52,7 +52,7 @@ def cfp8(exponent_bits: int, mantissa_bits: int, *, bias: int | None = None) -> 
 
     Raises ValueError unless exponent_bits + mantissa_bits = 7.
     """
-    fmt = FloatFormat(exponent_bits, mantissa_bits, bias=bias)  # type: ignore[arg-type]
+    fmt = FloatFormat(exponent_bits, mantissa_bits, bias=bias)
     if fmt.bits != 8:
         allowed = ", ".join(f"({e},{7 - e})" for e in range(1, 8))
         raise ValueError(
@@ -80,7 +80,7 @@ def _parse_general(text: str) -> Format | None:
             return cfp8(int(e), int(m), bias=number)
         if kind == "float":
             specials = Specials.FN if fn else Specials.IEEE
-            return FloatFormat(int(e), int(m), bias=number, specials=specials)  # type: ignore[arg-type]
+            return FloatFormat(int(e), int(m), bias=number, specials=specials)
     if match := _SHORT.fullmatch(text):
         e, m, fn = match.groups()
         return FloatFormat(int(e), int(m), specials=Specials.FN if fn else Specials.IEEE)

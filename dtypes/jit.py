@@ -178,14 +178,14 @@ class Kernel:
         self.__doc__ = function.__doc__
 
     @functools.cached_property
-    def compiled(self) -> CFunc:
-        """numba's own object.
+    def compiled(self) -> Any:
+        """numba's own object, a CFunc.
 
         Raises KernelsDisabled when NUMBA_DISABLE_JIT is set.
         """
         if config.DISABLE_JIT:
             _disabled()
-        compiled = CFunc(self.function, ((types.int64,), types.void), locals={}, options={"nogil": True})
+        compiled: Any = CFunc(self.function, ((types.int64,), types.void), locals={}, options={"nogil": True})
         if _cached(self.function, compiled.enable_caching):
             _guard(compiled._cache)
         compiled.compile()

@@ -290,7 +290,8 @@ def decode32(codes: Array, out: Array, fmt: FloatFormat) -> None:
         return
     wide = np.empty(codes.shape, np.float64)
     decode64(codes, wide, fmt)
-    out[...] = wide
+    # encoded, not converted: a conversion would flush subnormals where the process does
+    encode64(wide, out.view(np.uint32), FloatFormat(8, 23), Rounding.NEAREST_EVEN, Overflow.INF)
 
 
 def encode64(x: Array, out: Array, fmt: FloatFormat, rounding: Rounding, overflow: Overflow) -> None:

@@ -15,8 +15,10 @@ MAGNITUDE32 = 0x7FFFFFFF
 
 
 def fast32(fmt: FloatFormat) -> bool:
-    """Whether the float32 kernels serve `fmt`: float32 holds it and is not coarser than it anywhere."""
-    return fmt.fits_float32 and fmt.emin >= -126
+    """Whether the float32 kernels serve `fmt`: float32 holds it, is nowhere coarser, and holds the magic number too."""
+    no_even_at_bottom = fmt.mantissa_bits == 0 and fmt.emin == -126  # between 0 and 2^-126 a tie goes to 0
+    magic_exponent = fmt.emin - fmt.mantissa_bits + 23
+    return fmt.fits_float32 and fmt.emin >= -126 and magic_exponent <= 126 and not no_even_at_bottom
 
 
 def bits32(value: float) -> int:

@@ -72,7 +72,7 @@ class NeuronCore:
         if fmt in known:
             return
         eight_bits = isinstance(fmt, FloatFormat) and fmt.bits == 8
-        if eight_bits and self.cfp8 and fmt.specials is Specials.IEEE and fast32(fmt):
+        if isinstance(fmt, FloatFormat) and fmt.bits == 8 and self.cfp8 and fmt.specials is Specials.IEEE and fast32(fmt):
             return
         allowed = ", ".join(sorted(item.name for item in known)) + (", cfp8(E,M[,bias=B])" if self.cfp8 else "")
         reason = ""

@@ -51,12 +51,15 @@ def _build_softmax(function: ir.Function) -> None:
 def _group(builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, count: ir.Value) -> tuple[Lanes, Lanes, Lanes]:
     """bn_stats of `count` elements from `start` in steps of 2: (count, mean, variance * count), two passes."""
     number = Lanes(builder, splat(builder, builder.sitofp(count, F32), LANES))
-    place = lambda index: builder.add(start, builder.mul(index, I64(2)))  # noqa: E731
+
+    def element(index: ir.Value) -> Lanes:
+        return _at(builder, turned, builder.add(start, builder.mul(index, I64(2))))
+
     loop = Counter(builder, count, 1, [_zero(builder)])
-    (total,) = loop.close([loop.sums[0] + _at(builder, turned, place(loop.index))])
+    (total,) = loop.close([loop.sums[0] + element(loop.index)])
     mean = total / number
     loop = Counter(builder, count, 1, [_zero(builder)])
-    distance = _at(builder, turned, place(loop.index)) - mean
+    distance = element(loop.index) - mean
     (squares,) = loop.close([loop.sums[0] + distance * distance])
     return number, mean, squares
 

@@ -84,21 +84,21 @@ def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, 
         columns = _CHUNK if a.size % _CHUNK == 0 else a.shape[-1]
         result, counts = combine(a.reshape(-1, columns), b.reshape(-1, columns), op, fmt)
         return result.reshape(shape), counts
-    out = np.empty(shape or (1,), np.float32)
-    matrix_shape = out.shape
+    matrix_shape = shape or (1,)
+    out = np.empty(matrix_shape, np.float32)
     (left, a_stride), (right, b_stride) = _as_matrix(a, matrix_shape), _as_matrix(b, matrix_shape)
     columns = matrix_shape[-1]
     rows = out.size // columns if columns else 0
     code, given = ALU_CODES[op], float_parameters(fmt)[1]
 
     pieces = pieces_of(rows, columns)
-    counts = Counters(len(pieces))
+    counted = Counters(len(pieces))
     parallel(tensor_tensor, [
         (code, address(left) + first * a_stride, a_stride, address(right) + first * b_stride, b_stride,
-         address(out) + first * columns * 4, columns * 4, last - first, columns, given, counts.place(index))
+         address(out) + first * columns * 4, columns * 4, last - first, columns, given, counted.place(index))
         for index, (first, last) in enumerate(pieces)
     ])  # fmt: skip
-    return out.reshape(shape), counts.total()
+    return out.reshape(shape), counted.total()
 
 
 def _add_mask(scores: Floats, mask: Floats) -> None:
