@@ -22,12 +22,12 @@ def _mask(mask: Tensor | None, causal: bool, rows: int, columns: int) -> Mask:
     """True where a query attends; a float mask that is more than on and off stays additive."""
     if mask is None:
         return np.tri(rows, columns, dtype=np.bool_) if causal else None
-    values: Any = array(mask)
+    values = array(mask)
     if mask.dtype == torch.bool:
         return values
     # an expanded axis repeats its elements: look at one of each
     part = values[tuple(slice(0, 1 if step == 0 else None) for step in values.strides)]
-    live: NDArray[np.bool_] = np.equal(part, 0.0)
+    live = part == 0.0
     if np.all(live | np.isneginf(part)):
         return live
     return values
@@ -37,7 +37,7 @@ def _dead_rows(mask: Mask) -> NDArray[np.bool_] | None:
     """Rows of an additive mask that let nothing through."""
     if mask is None or mask.dtype == np.bool_:
         return None
-    dead = np.isneginf(mask).all(axis=-1, keepdims=True)
+    dead = np.asarray(np.isneginf(mask).all(axis=-1, keepdims=True))
     return dead if dead.any() else None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,6 +118,12 @@ def power(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
     return _combine(run, func, AluOp.MULTIPLY, args[0], args[0], mask=False)
 
 
+def _check_type(run: Run, func: Any, x: Tensor, wanted: torch.dtype | None) -> None:
+    for dtype in (x.dtype, wanted or x.dtype):
+        if dtype.is_floating_point and dtype != torch.float32:
+            raise refuse(func, run.layer, f"{dtype} is not emulated; compute in float32")
+
+
 def _reduced(x: Tensor, axes: Sequence[int] | int | None) -> tuple[Tensor, list[int]]:
     """x with the axes to reduce made one, the last, in index order; and these axes."""
     given = [axes] if isinstance(axes, int) else axes or range(x.dim())
@@ -132,11 +139,11 @@ def reduction(op: AluOp, *, mean: bool = False) -> Handler:
     def lower(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
         x, axes, keep = (*args, None, False)[:3] if len(args) < 3 else args[:3]
         axes, keep = kwargs.get("dim", axes), kwargs.get("keepdim", keep)
+        _check_type(run, func, x, kwargs.get("dtype"))
         if not _is_float(x):
             return integers(run, func, args, kwargs)
-        operand(run, func, x)
         flat, chosen = _reduced(x, axes)
-        vector, values = run.core.vector, array(flat)
+        vector, values = run.core.vector, np.asarray(operand(run, func, flat))
         if mean:
             total = vector.tensor_reduce(values, op)
             result = run.emit(vector.tensor_scalar, total, float(values.shape[-1]), "divide")
@@ -162,6 +169,7 @@ def norm(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
     x, order, axes, keep = [*args, *(2, None, False)[len(args) - 1 :]][:4]
     if order != 2:
         raise refuse(func, run.layer, f"the norm of order {order} has no instructions; 2 has")
+    _check_type(run, func, x, kwargs.get("dtype"))
     flat, chosen = _reduced(x, axes)
     values = operand(run, func, flat)
     squares = run.core.vector.tensor_tensor(values, values, "multiply")

@@ -129,13 +129,18 @@ class Emulation:
         self._closed = True
         self._deactivate(_inside.activations[-1])
         if kind is None and not self._allow_unused and self.ledger.records:
-            unused = [plan.rule.pattern for plan in self._plans if not plan.used]
+            # the last rule is the rest, of which there may be none
+            unused = [plan.rule.pattern for plan in self._plans[:-1] if not plan.used]
             if unused:
                 raise UnusedRule(
                     f"policy {self.policy}: no operation ran under {', '.join(map(repr, unused))};"
                     " an earlier rule took its layers, or they did not run"
                     " (allow_unused_rules=True lets it pass)"
                 )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # a copy of a model holds its hooks: they must stay those of this emulation and end with it
+        return self
 
     def _check_patterns(self, names: list[str]) -> None:
         for rule in self.policy.rules:

@@ -4,6 +4,7 @@ None of them does floating-point arithmetic, so their bits do not depend on the 
 pass untouched, or the aliasing that in-place operations rely on would be lost.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run, is_masking
+from halfulp.quant.weights import array
 
 #: The result shares its memory with the first argument.
 VIEWS = frozenset(
-    """alias detach expand permute select slice split split_with_sizes squeeze t transpose unbind
-    unsqueeze view _unsafe_view _reshape_alias as_strided diagonal unfold lift_fresh""".split()
+    """alias detach detach_ expand permute select slice split split_with_sizes squeeze t transpose
+    unbind unsqueeze view _unsafe_view _reshape_alias as_strided diagonal unfold
+    lift_fresh""".split()
 )
 #: New memory with the old values.
 COPIES = frozenset(
@@ -40,13 +43,28 @@ def view(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def move(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Values carried over; a copy of a mask is a mask, and so is a choice of masking values."""
+    """Values carried over; where results are cast, copies of constants are too, masks never."""
     result = func(*args, **kwargs)
-    if run.plan.everything and isinstance(result, Tensor) and result.dtype == torch.float32:
-        given = (*args, *kwargs.values())
-        if any(run.is_mask(arg) or is_masking(arg) for arg in given):
-            run.keep_mask(result)
+    if run.plan.everything:
+        given = [*_flat(args), *kwargs.values()]
+        for moved in _flat((result,)):
+            if not isinstance(moved, Tensor) or moved.dtype != torch.float32:
+                continue
+            if any(run.is_mask(value) or is_masking(value) for value in given):
+                run.keep_mask(moved)
+            elif any(run.is_constant(value) for value in given):
+                values = array(moved)
+                values[...] = run.cast(values, run.plan)
     return result
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    """The values, those of lists among them one by one."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
 
 
 def to_copy(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:

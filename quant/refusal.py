@@ -16,6 +16,7 @@ HINTS: dict[str, str] = {
     "_loss": _LOSS,
     "multi_head_attention": _FAST_PATH,
     "transformer_encoder": _FAST_PATH,
+    "uniform": _RANDOM,
     "rand": _RANDOM,
     "normal": _RANDOM,
 }
@@ -29,12 +30,12 @@ class UnsupportedOp(RuntimeError):
     """A floating-point operation that the emulation cannot express on the engines.
 
     operation  its name, such as "aten.conv1d.default"
-    layer      name of the module that ran it, "" outside any
+    layer      name of the module that ran it; "" for the model itself and outside it
     """
 
     def __init__(self, operation: str, layer: str, reason: str) -> None:
-        where = f"layer {layer!r}" if layer else "no layer (outside the model)"
-        super().__init__(f"{operation} in {where}: {reason}")
+        where = f"in layer {layer!r}" if layer else "outside any layer of the model"
+        super().__init__(f"{operation} {where}: {reason}")
         self.operation, self.layer = operation, layer
 
 

@@ -91,7 +91,7 @@ class Run:
                 kind[address(tensor)] = tensor
 
     def read(self, tensor: Tensor) -> Array:
-        """An operand of Vector, Scalar or DMA: constants are in the plan's result format."""
+        """An operand of Vector or Scalar: constants are in the plan's result format."""
         values = array(tensor)
         plan = self.plan
         if not plan.everything or values.ndim == 0:
@@ -99,6 +99,15 @@ class Run:
         if self.weights.hold(tensor):
             return self.weights.constant(tensor, plan, self.cast)
         return self.cast(values, plan) if address(tensor) in self.inputs else values
+
+    def is_constant(self, tensor: object) -> bool:
+        """Whether these are values that no operation has rounded yet: parameters and inputs.
+
+        Outside the layers they are the user's own to copy.
+        """
+        return len(self.path) > 1 and isinstance(tensor, Tensor) and (
+            self.weights.hold(tensor) or address(tensor) in self.inputs
+        )
 
     def emit(self, instruction: Callable[..., Array], *operands: Any, **choices: Any) -> Tensor:
         """Run an instruction and cast its result as the plan says."""
@@ -118,7 +127,7 @@ class Run:
         return torch.from_numpy(np.asarray(instruction(*operands, out_format=FP32, **choices)))
 
     def cast(self, values: Array, plan: Plan) -> Array:
-        vector = self.core.vector
+        vector, plan.used = self.core.vector, True
         if not plan.scaled_results:
             return vector.tensor_copy(values, out_format=plan.out)
         factor = power_of_two(largest_finite(values), plan.out)

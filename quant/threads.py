@@ -33,9 +33,11 @@ def torch_alone() -> Iterator[None]:
     """
     depth = getattr(_count.local, "depth", 0)
     if depth == 0:
+        # asked first in every thread: one that torch has not seen would take another's count later
+        own = torch.get_num_threads()
         with _count.lock:
             if _count.inside == 0:
-                _count.original = torch.get_num_threads()
+                _count.original = own
             _count.inside += 1
         torch.set_num_threads(1)
     _count.local.depth = depth + 1

@@ -1,0 +1,121 @@
+"""The bits of a whole emulated forward do not depend on threads, modes or instruction sets."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from halfulp.dtypes import threads
+from halfulp.engines import NEURONCORE_V2
+from halfulp.quant import emulate, named_policy
+from tests.quant.tiny import inputs, tiny
+
+POLICIES = ("fp32", "bf16-matmult", "bf16-all", "e4m3-all-scaled", "int8-matmult", "int16-matmult")
+ROOT = Path(__file__).parents[2]
+
+
+def digests() -> dict[str, str]:
+    """SHA-256 of the results of a BERT and an ELECTRA, subnormal inputs among them, by policy."""
+    found = {}
+    for policy in POLICIES:
+        digest = hashlib.sha256()
+        for architecture in ("BertForSequenceClassification", "ElectraForPreTraining"):
+            model, given = tiny(architecture), inputs(rows=4, tokens=16)
+            with torch.no_grad(), emulate(model, NEURONCORE_V2, named_policy(policy)):
+                hidden = model(**given, output_hidden_states=True).hidden_states[-1]
+                tiny_values = hidden * 2.0**-126 * 2.0**-8
+                last = tiny_values * 2.0**126
+            for result in (hidden, tiny_values, last):
+                digest.update(result.contiguous().numpy().tobytes())
+        found[policy] = digest.hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, str]:
+    return digests()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bits_do_not_depend_on_the_number_of_threads(expected: dict[str, str], count: int) -> None:
+    before = threads.get_num_threads()
+    threads.set_num_threads(count)
+    try:
+        assert digests() == expected
+    finally:
+        threads.set_num_threads(before)
+
+
+def test_bits_do_not_depend_on_flush_to_zero(expected: dict[str, str]) -> None:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has no flush-to-zero mode")
+    try:
+        flushed = torch.tensor(2.0**-130) * 1.0
+        found = digests()
+    finally:
+        torch.set_flush_denormal(False)
+    assert float(flushed) == 0.0
+    assert found == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_gives_the_same_bits(expected: dict[str, str]) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, json.dumps(digests()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        found = pipe.read()
+    os.waitpid(child, 0)
+    assert json.loads(found) == expected
+
+
+#: Prints the digests, and which compiled kernels hold 512-bit registers.
+SCRIPT = """
+import gc, json
+from halfulp.dtypes.jit import Kernel
+from tests.quant.test_bits import digests
+found = digests()
+kernels = [x for x in gc.get_objects() if isinstance(x, Kernel) and "compiled" in vars(x)]
+wide = sorted(k.function.__name__ for k in kernels if "zmm" in k.assembly())
+print(json.dumps([found, wide, len(kernels)]))
+"""
+
+
+def _elsewhere(**environment: str) -> tuple[dict[str, str], list[str], int]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    found, wide, count = json.loads(done.stdout.splitlines()[-1])
+    return found, wide, count
+
+
+def test_bits_do_not_depend_on_the_instruction_set(expected: dict[str, str]) -> None:
+    # emptied too: with the host's features numba would go on using AVX-512
+    found, wide, count = _elsewhere(NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="")
+    assert found == expected
+    assert wide == []
+    assert count > 5
+
+
+def test_the_search_for_wide_registers_finds_them_where_they_are() -> None:
+    processors = Path("/proc/cpuinfo")
+    if not processors.exists() or "avx512f" not in processors.read_text():
+        pytest.skip("this processor has no 512-bit registers")
+    assert _elsewhere()[1]
