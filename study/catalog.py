@@ -50,16 +50,14 @@ def policies() -> str:
 
     parts = []
     for chip, names in POLICIES.items():
-        lines = [
-            [policy.name, str(policy.operand_format), _assumed(len(policy.assumptions))]
-            for policy in map(named_policy, names)
-        ]
-        parts.append(f"{chip}\n{aligned([['policy', 'operands', 'assumed'], *lines], left=3)}")
+        lines = [["policy", "operands", "results", "scaling"]]
+        for policy in map(named_policy, names):
+            rule = policy.rules[-1]
+            lines.append(
+                [policy.name, str(rule.operands), str(rule.results or "fp32"), rule.scaling.value]
+            )
+        parts.append(f"{chip}\n{aligned(lines, left=4)}")
     return "\n".join([*parts, f"Any other: {GRAMMAR}\n"])
-
-
-def _assumed(count: int) -> str:
-    return f"{count}, named in a sweep's report" if count else "nothing"
 
 
 def chips() -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -39,6 +39,30 @@ class Split(StrEnum):
 
     TEST = "test"
     DEV = "dev"
+
+
+def _names(option: str, text: str) -> Any:
+    return typer.Option(option, metavar="NAME", help=text)
+
+
+def _file(option: str, text: str) -> Any:
+    return typer.Option(option, metavar="FILE", help=text)
+
+
+Models = Annotated[list[str] | None, _names("--model", "Shipped model, folder or hub name.")]
+Tasks = Annotated[list[str] | None, _names("--task", "Task; each model's own.")]
+Policies = Annotated[list[str] | None, _names("--policy", "Policy; see `halfulp policies`.")]
+Chips = Annotated[list[str] | None, _names("--chip", "Chip; see `halfulp chips`.")]
+Samples = Annotated[
+    int | None, typer.Option("--samples", min=1, metavar="N", help="At most N a task.")
+]
+Json = Annotated[Path | None, _file("--json", "Write JSON.")]
+Csv = Annotated[Path | None, _file("--csv", "Write CSV.")]
+Png = Annotated[Path | None, _file("--png", "Draw the picture.")]
+StoreFile = Annotated[
+    Path | None, _file("--store", "Finished cells; by default in your data folder.")
+]
+Archive = Annotated[Path | None, _file("--archive", "Downloaded text of the sentiment task.")]
 
 
 def _examples(*lines: str) -> str:
@@ -104,37 +128,17 @@ def _root(
     )
 )
 def sweep(
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar="NAME", help="Shipped model, local folder or hub name."),
-    ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", metavar="NAME", help="Task; each model's own.")
-    ] = None,
-    policy: Annotated[
-        list[str] | None,
-        typer.Option("--policy", metavar="NAME", help="Policy; see `halfulp policies`."),
-    ] = None,
-    chip: Annotated[
-        list[str] | None, typer.Option("--chip", metavar="NAME", help="Chip; see `halfulp chips`.")
-    ] = None,
-    samples: Annotated[
-        int | None, typer.Option("--samples", min=1, metavar="N", help="At most N a task.")
-    ] = None,
+    model: Models = None,
+    task: Tasks = None,
+    policy: Policies = None,
+    chip: Chips = None,
+    samples: Samples = None,
     split: Annotated[Split, typer.Option("--split", help="Which samples.")] = Split.TEST,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV.")] = None,
-    png: Annotated[
-        Path | None, typer.Option("--png", metavar="FILE", help="Draw the picture.")
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option("--store", metavar="FILE", help="Finished cells; in your data folder."),
-    ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option("--archive", metavar="FILE", help="Downloaded text of the sentiment task."),
-    ] = None,
+    json: Json = None,
+    csv: Csv = None,
+    png: Png = None,
+    store: StoreFile = None,
+    archive: Archive = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again too.")] = False,
 ) -> None:
     """Run models x policies x chips and print accuracy, flips and error beside the peak rates.
@@ -246,14 +250,7 @@ def chips() -> None:
         "halfulp doctor", "halfulp doctor --json doctor.json", "halfulp doctor --store cells.sqlite"
     )
 )
-def doctor(
-    json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the same as JSON.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="FILE", help="The store to look at.")
-    ] = None,
-) -> None:
+def doctor(json: Json = None, store: StoreFile = None) -> None:
     """Say what a bug report needs: versions, processor, threads, folders, and what is missing.
 
     Ends with 1 when something is broken, and says what to type.

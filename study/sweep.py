@@ -95,21 +95,11 @@ def run(
         wanted = list(group)
         progress.begin(f"{model}, {task}: loading")
         try:
-            workload = prepare(
-                model,
-                task,
-                samples=_samples(TASKS[task], samples, split),
-                split=split,
-                archive=archive if TASKS[task].needs_archive else None,
-            )
+            workload = _prepared(prepare, model, TASKS[task], samples, split, archive)
         except ModelUnavailable as error:
             notices.append(str(error))
             progress.skip(len(wanted), str(error))
             continue
-        except CorruptedModel:
-            raise
-        except ValueError as error:
-            raise NotPrepared(f"{model}, {task}: {error}") from error
         bench = Bench(workload, store, fresh=fresh, progress=progress, emulate=emulate)
         references.append(bench.reference)
         for answer in bench.answers(wanted):
@@ -118,6 +108,20 @@ def run(
     made["policies"] = {name: as_data(named_policy(name)) for name in _names(plan)}
     told = tuple(dict.fromkeys(notices))
     return Sweep(tuple(rows), tuple(references), tuple(refused), told, made)
+
+
+def _prepared(
+    prepare: Prepare, model: str, task: Task, asked: int | None, split: str, archive: Path | None
+) -> Workload:
+    given = archive if task.needs_archive else None
+    try:
+        return prepare(
+            model, task.name, samples=_samples(task, asked, split), split=split, archive=given
+        )
+    except CorruptedModel:
+        raise
+    except ValueError as error:
+        raise NotPrepared(f"{model}, {task.name}: {error}") from error
 
 
 def _samples(task: Task, asked: int | None, split: str) -> int | None:
