@@ -75,7 +75,7 @@ class Below(TorchDispatchMode):
 
 
 #: Composites that move data and show themselves in inference mode, beside what the product moves.
-SHAPES = {"to", "_to_copy", "reshape", "resolve_conj", "resolve_neg"}
+SHAPES = {"item", "to", "_to_copy", "reshape", "resolve_conj", "resolve_neg"}
 ALLOWED = movement.VIEWS | movement.COPIES | movement.FACTORIES | movement.COMPARISONS | SHAPES
 POLICIES = ("fp32", "bf16-matmult", "e4m3-all", "e4m3-all-scaled", "int8-matmult")
 

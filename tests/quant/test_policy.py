@@ -58,7 +58,7 @@ def test_results_in_fp32_are_no_cast() -> None:
         (dict(operands=BF16, scaling=Scaling.POWER_OF_TWO), "leave the scaling out"),
         (dict(operands=cfp8(7, 0), scaling=Scaling.POWER_OF_TWO), "leave the scaling out"),
         (dict(operands=BF16, scaling="log"), "allowed: 'none', 'power_of_two', 'symmetric'"),
-        (dict(operands=BF16, fused=False), "give results"),
+        (dict(operands=BF16, fused=False), "needs results"),
     ],
 )
 def test_rules_that_do_not_fit_together_are_refused(
