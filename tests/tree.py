@@ -1,0 +1,46 @@
+"""The files of the project, for tests about the tree itself."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("dtypes", "engines", "quant", "study")  # each may import itself and those before it
+
+#: What a working tree holds beside its files, where git cannot say.
+_MADE = frozenset((".git", ".venv", "build", "dist", "results", "__pycache__"))
+
+
+@cache
+def project_files() -> tuple[Path, ...]:
+    """Every file that git tracks or would, absolute; in an unpacked sdist every file there is."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if (ROOT / ".git").exists():
+        named = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+        found = [ROOT / name.decode() for name in named.split(b"\0") if name]
+    else:
+        found = [path for path in ROOT.rglob("*") if not _is_made(path.relative_to(ROOT))]
+    return tuple(sorted(path for path in found if path.is_file()))
+
+
+def _is_made(path: Path) -> bool:
+    return any(p in _MADE or p.endswith((".egg-info", "_cache")) for p in path.parts)
+
+
+def product_files() -> tuple[Path, ...]:
+    """The Python files of the four layers and of the name above them."""
+    roots = [ROOT / name for name in (*LAYERS, "src")]
+    return tuple(
+        path
+        for path in project_files()
+        if path.suffix == ".py" and any(path.is_relative_to(root) for root in roots)
+    )
+
+
+def text_of(path: Path) -> str | None:
+    """The text of a file, or None for data that is not UTF-8 text."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
