@@ -155,12 +155,12 @@ def _decode64(width: Any) -> Any:
     return body
 
 
-round_loop = lane_loop("halfulp_round", _round, [I32], I32, NAMES32, unroll=2)
+round_loop = lane_loop("halfulp_round", _round, [I32], I32, NAMES32)
 encode8_loop = lane_loop("halfulp_encode8", _encode(I8), [I32], I8, NAMES32, lanes=64)
 encode16_loop = lane_loop("halfulp_encode16", _encode(I16), [I32], I16, NAMES32, lanes=32)
 encode32_loop = lane_loop("halfulp_encode32", _encode(I32), [I32], I32, NAMES32)
-decode8_loop = lane_loop("halfulp_decode8", _decode(I8), [I8], I32, NAMES32, unroll=2)
-decode16_loop = lane_loop("halfulp_decode16", _decode(I16), [I16], I32, NAMES32, unroll=2)
+decode8_loop = lane_loop("halfulp_decode8", _decode(I8), [I8], I32, NAMES32)
+decode16_loop = lane_loop("halfulp_decode16", _decode(I16), [I16], I32, NAMES32)
 decode32_loop = lane_loop("halfulp_decode32", _decode(I32), [I32], I32, NAMES32)
 encode64_8_loop = lane_loop("halfulp_encode64_8", _encode64(I8), [I64], I8, NAMES64, lanes=8)
 encode64_16_loop = lane_loop("halfulp_encode64_16", _encode64(I16), [I64], I16, NAMES64, lanes=8)

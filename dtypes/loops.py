@@ -138,10 +138,10 @@ class _Loop:
         return [total - mask.convert("sext", I32) for total, mask in zip(sums, masks, strict=True)]
 
     def whole(
-        self, builder: ir.IRBuilder, bases: list[ir.Value], parameters: dict[str, Lanes],
-        stop: ir.Value, unroll: int, streaming: bool,
+        self, builder: ir.IRBuilder, bases: Sequence[ir.Value], parameters: dict[str, Lanes],
+        stop: ir.Value, streaming: bool,
     ) -> list[Lanes]:  # fmt: skip
-        """Every full step of [0, stop); returns the counts. Leaves the builder behind the loop."""
+        """Every full vector of [0, stop); returns the counts. Leaves the builder behind the loop."""
         before = builder.block
         head, loop, rest = (builder.append_basic_block(name) for name in ("head", "loop", "rest"))
         builder.branch(head)
@@ -154,17 +154,13 @@ class _Loop:
             total.add_incoming(ir.Constant(vector, None), before)
         builder.cbranch(builder.icmp_signed("<", index, stop), loop, rest)
         builder.position_at_end(loop)
-        totals = [Lanes(builder, total) for total in sums]
-        results = []
-        for step in range(unroll):
-            places = self._addresses(builder, bases, builder.add(index, I64(step * self.lanes)))
-            given = [load(builder, place, kind, self.lanes) for place, kind in zip(places, self.inputs, strict=False)]
-            result, masks = self.body(given, parameters)
-            totals = self._count(masks, totals)
-            results.append((result, places[-1]))
-        for result, place in results:
-            store(builder, result, place, streaming)
-        index.add_incoming(builder.add(index, I64(unroll * self.lanes)), builder.block)
+        places = self._addresses(builder, bases, index)
+        given = [load(builder, at, kind, self.lanes) for at, kind in zip(places, self.inputs, strict=False)]
+        result, masks = self.body(given, parameters)
+        totals = self._count(masks, [Lanes(builder, total) for total in sums])
+        # one vector a turn: two streaming stores in a row took half as long again
+        store(builder, result, places[-1], streaming)
+        index.add_incoming(builder.add(index, I64(self.lanes)), builder.block)
         for total, phi in zip(totals, sums, strict=True):
             phi.add_incoming(total.value, builder.block)
         builder.branch(head)
@@ -203,12 +199,13 @@ def add_counts(builder: ir.IRBuilder, totals: Sequence[Lanes], counts: ir.Value)
 
 def lane_loop(
     name: str, body: Body, inputs: Sequence[Any], output: Any, parameters: Sequence[str] = (), *,
-    lanes: int = 16, unroll: int = 1, counted: int = 0,
+    lanes: int = 16, counted: int = 0,
 ) -> Any:  # fmt: skip
-    """An intrinsic that maps `body` over arrays: name((inputs..., output, parameters, counts, n, streaming)).
+    """A native that maps `body` over arrays: name((inputs..., output, parameters, counts, n, streaming)).
 
-    All are int64: addresses, then the number of elements, then 1 for stores that bypass the caches (the output must then
-    be aligned to 64 bytes). `counted` masks are summed into int64 values at `counts`.
+    All are int64: addresses, then the number of elements, then 1 for stores that bypass the
+    caches (the output must then be aligned to 64 bytes). `counted` masks are summed into int64
+    values at `counts`.
     """
     loop = _Loop(body, inputs, output, parameters, lanes, counted)
 
@@ -216,43 +213,24 @@ def lane_loop(
         *bases, parameter_base, counts, n, streaming = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = load_parameters(builder, parameter_base, parameters, lanes)
-        step = I64(lanes * unroll)
-        whole = builder.sub(n, builder.srem(n, step))
-        fast, plain, rest = (builder.append_basic_block(name) for name in ("fast", "plain", "single"))
+        whole = builder.sub(n, builder.srem(n, I64(lanes)))
+        left = builder.sub(n, whole)
+        blocks = (builder.append_basic_block(name) for name in ("fast", "plain", "tail", "end"))
+        fast, plain, tail, end = blocks
         builder.cbranch(builder.icmp_signed("!=", streaming, I64(0)), fast, plain)
-        arrivals = []
         for block, bypass in ((fast, True), (plain, False)):
             builder.position_at_end(block)
-            totals = loop.whole(builder, bases, given, whole, unroll, bypass)
+            add_counts(builder, loop.whole(builder, bases, given, whole, bypass), counts)
             if bypass:
                 builder.fence("seq_cst")
-            arrivals.append((builder.block, totals))
-            builder.branch(rest)
-        builder.position_at_end(rest)
-        merged = []
-        for index in range(counted):
-            phi = builder.phi(ir.VectorType(I32, lanes))
-            for block, totals in arrivals:
-                phi.add_incoming(totals[index].value, block)
-            merged.append(Lanes(builder, phi))
-        shifted = loop._addresses(builder, bases, whole)
-        singles = loop.whole(builder, shifted, given, _floor(builder, builder.sub(n, whole), lanes), 1, False)
-        done = builder.add(whole, _floor(builder, builder.sub(n, whole), lanes))
-        left = builder.sub(n, done)
-        tail, end = builder.append_basic_block("tail"), builder.append_basic_block("end")
-        add_counts(builder, [a + b for a, b in zip(merged, singles, strict=True)], counts)
-        builder.cbranch(builder.icmp_signed(">", left, I64(0)), tail, end)
+            builder.cbranch(builder.icmp_signed(">", left, I64(0)), tail, end)
         builder.position_at_end(tail)
-        add_counts(builder, loop.tail(builder, bases, given, done, left), counts)
+        add_counts(builder, loop.tail(builder, bases, given, whole, left), counts)
         builder.branch(end)
         builder.position_at_end(end)
         builder.ret_void()
 
     return native(name, len(inputs) + 5, build)
-
-
-def _floor(builder: ir.IRBuilder, value: ir.Value, multiple: int) -> ir.Value:
-    return builder.sub(value, builder.srem(value, I64(multiple)))
 
 
 def _switch(name: str, leave: bool) -> Any:

@@ -1,6 +1,7 @@
 """What the kernels must know of a format, as plain integers: one compiled kernel serves every format."""
 
 import functools
+import struct
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,20 @@ def fast32(fmt: FloatFormat) -> bool:
 
 
 def bits32(value: float) -> int:
-    """Bits of a float32."""
-    return int(np.float32(value).view(np.uint32))
+    """Bits of the float32 nearest to a float64, ties to even; in integers, so that no flush-to-zero can reach it."""
+    (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+    sign, magnitude = bits >> 63 << 31, bits & ((1 << 63) - 1)
+    if magnitude > 0x7FF << 52:
+        return NAN32
+    field = magnitude >> 52
+    significand = (magnitude & ((1 << 52) - 1)) | (min(field, 1) << 52)
+    exponent = max(field, 1) - 1023
+    effective = max(exponent, -126)
+    dropped = min(effective - exponent + 29, 60)
+    kept, rest = divmod(significand, 1 << dropped)
+    half = 1 << (dropped - 1)
+    kept += rest > half or (rest == half and kept & 1 == 1)
+    return sign | min(((effective + 126) << 23) + kept, INF32)
 
 
 #: Names and order of `parameters32`.
@@ -65,7 +78,7 @@ def parameters32(fmt: FloatFormat, overflow: Overflow) -> npt.NDArray[np.int64]:
         "max": largest,
         "overflow": over,
         "infinity": infinity,
-        "nan": NAN32,
+        "nan": NAN32 if fmt.has_nan else 0,
         "base": (fmt.emin + 126) << 23,
         "max_code": fmt.max_code,
         "overflow_code": over_code,

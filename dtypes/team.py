@@ -35,6 +35,14 @@ def _call(builder: ir.IRBuilder, slot: ir.Value) -> None:
     builder.call(function, [builder.load(_field(builder, slot, ARGUMENTS))])
 
 
+def _build_call(function: ir.Function) -> None:
+    kernel, arguments = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    kind = ir.FunctionType(ir.VoidType(), [I64])
+    builder.call(builder.inttoptr(kernel, kind.as_pointer()), [arguments])
+    builder.ret_void()
+
+
 def _build_serve(function: ir.Function) -> None:
     """Run the jobs that arrive in a slot until none has come for a while; then the state is asleep."""
     (slot,) = function.args
@@ -127,6 +135,7 @@ def _build_finish(function: ir.Function) -> None:
     builder.ret_void()
 
 
+_call_kernel = native("halfulp_call", 2, _build_call, guarded=False)
 _serve = native("halfulp_serve", 1, _build_serve, guarded=False)
 _post = native("halfulp_post", 3, _build_post, guarded=False)
 _finish = native("halfulp_finish", 2, _build_finish, guarded=False)
@@ -148,3 +157,9 @@ def post(slots: int, count: int, sleeping: int) -> None:
 def finish(slots: int, count: int) -> None:
     """Run the caller's job, slot 0, and wait for workers 1..count-1."""
     _finish((slots, count))
+
+
+@direct
+def call(kernel: int, arguments: int) -> None:
+    """Run a kernel here."""
+    _call_kernel((kernel, arguments))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes.jit import Kernel
-from halfulp.dtypes.team import ARGUMENTS, FUNCTION, SLOT, finish, post, serve
+from halfulp.dtypes.team import ARGUMENTS, FUNCTION, SLOT, call, finish, post, serve
 
 SCRATCH_BYTES = 1 << 20  # scratch memory that each part of a kernel's work is given
 MOST_THREADS = 63  # bits of the mask of sleeping workers
@@ -144,13 +144,12 @@ def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
         finally:
             team.busy.release()
         return
-    places: _Places | None = getattr(_alone, "places", None)
-    if places is None:
-        places = _alone.places = _Places(1)
+    scratch: tuple[Any, int] | None = getattr(_alone, "scratch", None)
+    if scratch is None:
+        scratch = _alone.scratch = _aligned(SCRATCH_BYTES)
     for part in parts:
-        arguments = places.prepare(kernel, [part])
-        finish(places.slots, 1)
-        del arguments
+        arguments = np.array((*part, scratch[1]), np.int64)
+        call(kernel.address, arguments.ctypes.data)
 
 
 def split(count: int, align: int, least: int) -> list[tuple[int, int]]:

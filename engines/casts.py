@@ -25,8 +25,10 @@ def float_cast(x: Lanes, given: Given) -> Result:
     rounded = result & MAGNITUDE32
     finite = magnitude < INF32
     overflow = finite & (rounded >= INF32)
-    underflow = rounded.equals(0) & magnitude.differs(0)
-    return result, [overflow, underflow, rounded > INF32, rounded.equals(INF32)]
+    underflow = rounded.equals(0) & magnitude.differs(0) & (magnitude < INF32)
+    # a format without NaN gives +0 for it: still a NaN to be counted
+    nan = (magnitude > INF32) | (rounded > INF32)
+    return result, [overflow, underflow, nan, rounded.equals(INF32)]
 
 
 def integer_cast(x: Lanes, given: Given) -> Result:

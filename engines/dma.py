@@ -8,7 +8,7 @@ import numpy as np
 from halfulp.dtypes import FP32, Format
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
-from halfulp.engines.operands import as_float_format, open_floats
+from halfulp.engines.operands import as_float_format, open_floats, size_bytes
 from halfulp.engines.vector import apply_flat
 
 if TYPE_CHECKING:
@@ -31,12 +31,16 @@ class DmaEngine:
         fmt = as_float_format(out_format, "out_format")
         self.core.check_result(fmt)
         rows, give = open_floats(table)
+        if rows.ndim != 2:
+            raise ValueError(f"table has shape {rows.shape}; needed: (rows, columns)")
         where = np.asarray(indices)
+        if not where.size:
+            where = where.astype(np.int64)
         if where.dtype.kind not in "iu":
             raise TypeError(f"indices are {where.dtype}; needed: integers")
         if where.size and not (0 <= where.min() and where.max() < rows.shape[0]):
             raise ValueError(f"indices from {where.min()} to {where.max()}; the table has {rows.shape[0]} rows")
         out, counts = apply_flat(rows[where], Activation.COPY, 1.0, -0.0, fmt)
         record("dma", "gather", (rows.shape, where.shape, out.shape), ("fp32", "int32", fmt.name), counts,
-               size_bytes=(4 + fmt.bits // 8) * out.size + 4 * where.size)  # fmt: skip
+               size_bytes=4 * (out.size + where.size) + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)

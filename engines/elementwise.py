@@ -28,6 +28,7 @@ Given = dict[str, Lanes]
 Result = tuple[Lanes, list[Lanes]]
 #: Numbers by which the drivers know the operations: the order of the enums.
 ALU_CODES = {op: code for code, op in enumerate(AluOp)}
+SELECT = len(AluOp)  # a mask's own operation
 ACTIVATION_CODES = {function: code for code, function in enumerate(Activation)}
 
 
@@ -63,6 +64,14 @@ def _activation_grid(function: Activation) -> Any:
     return lane_grid(f"halfulp_activation_{function.value}", body, [I32, I32], I32, NAMES32, len(COUNTS))
 
 
+def _select(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
+    """The score where the mask is 0, the mask where it is -inf."""
+    score, mask = inputs
+    never = score.differs(score)
+    return mask.equals(0).where(score, mask), [never] * len(COUNTS)
+
+
+select_grid = lane_grid("halfulp_select", _select, [I32, I32], I32, NAMES32, len(COUNTS))
 add_grid, subtract_grid, multiply_grid, divide_grid, max_grid, min_grid = map(_alu_grid, AluOp)
 copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, reciprocal_grid = map(_activation_grid, Activation)
 
@@ -81,6 +90,8 @@ def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_st
         divide_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
     elif op == 4:
         max_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+    elif op == SELECT:
+        select_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
     else:
         min_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
 

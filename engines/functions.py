@@ -92,9 +92,10 @@ def _gelu(x: Lanes) -> Lanes:
     y = x * (x < 0.0).where(tail, tail.like(1.0) - tail)
     # so far below zero that float32 has only -0 left; there -inf * 0 would be NaN
     y = (x < -15.0).where(x.like(-0.0), y)
-    # near zero Phi(x) rounds to 1/2, yet x/2 of a subnormal is a tie: keep the side
-    side = y.bits(I64) + (x > 0.0).where(y.bits(I64).like(1), -1)
+    # so near zero that Phi(x) is 1/2, yet x/2 of a subnormal is a tie: keep the side
     tiny = (a < 2.0**-60) & (a > 0.0)
+    y = tiny.where(x * 0.5, y)
+    side = y.bits(I64) + (x > 0.0).where(y.bits(I64).like(1), -1)
     return tiny.where(side.bits(F64), y)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FloatFormat, Format, IntFormat, Overflow, parse_format
-from halfulp.dtypes.cast import decode
+from halfulp.dtypes import FP32, FloatFormat, Format, IntFormat, Overflow, parse_format
+from halfulp.dtypes.cast import decode, encode
 from halfulp.dtypes.containers import is_tensor, open_source
 from halfulp.dtypes.parameters import bits32, parameters32
 from halfulp.dtypes.threads import split
@@ -35,6 +35,9 @@ def open_floats(x: object) -> tuple[Floats, Callable[[Any], Any]]:
     source = open_source(x)
     if source.codes_of is not None:
         array = decode(source.array, source.codes_of)
+    elif source.array.dtype == np.float64:
+        # numpy's conversion would flush subnormals where the process does
+        array = encode(source.array, FP32).view(np.float32)
     else:
         array = source.array.astype(np.float32, copy=False)
     return array, source.give_back
@@ -42,6 +45,29 @@ def open_floats(x: object) -> tuple[Floats, Callable[[Any], Any]]:
 
 def _same(result: Any) -> Any:
     return result
+
+
+def filled(count: int, value: float) -> Floats:
+    """`count` times the float32 nearest to a number."""
+    return np.full(count, bits32(value), np.uint32).view(np.float32)
+
+
+def size_bytes(fmt: Format, elements: int) -> int:
+    """Bytes of elements in memory; tf32 takes four."""
+    width = fmt.code_dtype if isinstance(fmt, FloatFormat) else fmt.numpy
+    return width.itemsize * elements
+
+
+def broadcast_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape of numpy's rules.
+
+    Raises ValueError with the names and shapes that do not go together.
+    """
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes do not go together: {given}; each axis must be equal or 1") from None
 
 
 def contiguous(x: Floats) -> Floats:
@@ -80,10 +106,9 @@ def float_parameters(fmt: FloatFormat) -> tuple[npt.NDArray[np.int64], int]:
 @functools.cache
 def integer_parameters(fmt: IntFormat) -> tuple[npt.NDArray[np.int64], int]:
     """The largest float32 within the format on either side, and the address of the two."""
-    plus = np.float32(fmt.max)
-    if float(plus) > fmt.max:
-        plus = np.nextafter(plus, np.float32(0))
-    given = np.array([bits32(float(plus)), bits32(float(-fmt.min))], np.int64)
+    # the float32 next to 2^k - 1 may be 2^k: drop the bits that float32 has not
+    spare = max(fmt.max.bit_length() - 24, 0)
+    given = np.array([bits32(float(fmt.max >> spare << spare)), bits32(float(-fmt.min))], np.int64)
     return given, given.ctypes.data
 
 

@@ -7,7 +7,7 @@ from halfulp.dtypes import FP32, Format
 from halfulp.dtypes.rounding import choice
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
-from halfulp.engines.operands import as_float_format, open_floats
+from halfulp.engines.operands import as_float_format, open_floats, size_bytes
 from halfulp.engines.vector import apply_flat
 
 if TYPE_CHECKING:
@@ -37,5 +37,5 @@ class ScalarEngine:
         # x + -0 is x, also for -0
         out, counts = apply_flat(array, found, scale, bias if bias else -0.0, fmt)
         record("scalar", f"activation({found.value})", (array.shape, out.shape), ("fp32", fmt.name), counts,
-               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+               size_bytes=4 * array.size + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)

@@ -219,8 +219,8 @@ def product(arguments: int) -> None:
 def products(arguments: int) -> None:
     """Items first..last of a batch of two axes, the last `inner` long; B is packed item by item, C is contiguous."""
     (a_base, a_outer, a_inner, b_base, b_outer, b_inner, c_base, inner, first, last, a_stride, b_stride, turned, c_stride, height, depth, width, packed, low, kind, given, scale, a_counts,
-     b_kind, b_given, b_scale, b_counts, passes, psum, multiplier, bias, out_given, out_counts,
-     scratch) = unpack(arguments, 34)  # fmt: skip
+     b_kind, b_given, b_scale, b_counts, passes, psum, multiplier, bias, out_given, out_counts, again,
+     scratch) = unpack(arguments, 35)  # fmt: skip
     begin_exact((scratch + _ENVIRONMENT,))
     panels = (width + PANEL - 1) // PANEL
     size = depth * _PANEL_BYTES
@@ -228,11 +228,15 @@ def products(arguments: int) -> None:
         a = a_base + (item // inner) * a_outer + (item % inner) * a_inner
         b = b_base + (item // inner) * b_outer + (item % inner) * b_inner
         c = c_base + item * height * c_stride
+        # a matrix that serves several items is counted with the first of them
+        outer_again, inner_again = item >= inner, item % inner > 0
+        new_a = not ((outer_again and a_outer == 0) or (inner_again and a_inner == 0))
+        new_b = not ((outer_again and b_outer == 0) or (inner_again and b_inner == 0))
         for p in range(panels):
             start = p * PANEL
             origin = b + (start * b_stride if turned else start * 4)
             _pack_panel(origin, b_stride, turned, packed + p * size, low + p * size, min(PANEL, width - start), depth,
-                        b_kind, b_given, b_scale, b_counts, scratch)  # fmt: skip
-        _product(a, a_stride, packed, low, c, c_stride, depth, width, 0, height, 0, panels, kind, given, scale, a_counts,
-                 passes, psum, multiplier, bias, out_given, out_counts, scratch)  # fmt: skip
+                        b_kind, b_given, b_scale, b_counts if new_b else again, scratch)  # fmt: skip
+        _product(a, a_stride, packed, low, c, c_stride, depth, width, 0, height, 0, panels, kind, given, scale,
+                 a_counts if new_a else again, passes, psum, multiplier, bias, out_given, out_counts, scratch)  # fmt: skip
     end_exact((scratch + _ENVIRONMENT,))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import FP32, INT8, TF32, FloatFormat, Format, IntFormat
-from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.parameters import INF32, bits32
 from halfulp.dtypes.threads import get_num_threads, parallel, split
 from halfulp.engines.ledger import record
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
@@ -22,9 +22,12 @@ from halfulp.engines.operands import (
     address,
     as_float_format,
     as_format,
+    broadcast_shape,
+    filled,
     float_parameters,
     integer_parameters,
     open_floats,
+    size_bytes,
 )
 from halfulp.engines.systolic import (
     FLOAT,
@@ -109,10 +112,6 @@ def _steps(x: Floats, batch: tuple[int, ...]) -> tuple[Floats, int, int]:
     return x, (x.strides[-4] if x.ndim > 3 else 0), x.strides[-3]
 
 
-def _bytes(fmt: Format, elements: int) -> int:
-    return fmt.bits * elements // 8
-
-
 @dataclass(frozen=True)
 class _Exit:
     """How sums leave PSUM: round(sum * multiplier + bias), or int32 as they are."""
@@ -135,6 +134,11 @@ class TensorEngine:
     """
 
     core: "NeuronCore"
+
+    @property
+    def formats(self) -> frozenset[Format]:
+        """Operand formats, cFP8 aside."""
+        return self.core.operands
 
     def check(self, a_format: Format | str, b_format: Format | str) -> None:
         """Raise UnsupportedFormat unless the array takes this pair of operand formats."""
@@ -204,6 +208,8 @@ class TensorEngine:
         if isinstance(b, Packed):
             if b.fmt != b_fmt:
                 raise ValueError(f"b is packed as {b.fmt.name}; b_format={b_fmt.name} must be the same")
+            if transpose_b or np.ndim(b_scale) or b_scale != 1.0:
+                raise ValueError("b is packed: pack() took its scale and its order; leave b_scale and transpose_b away")
             right = None
             depth, width, lead = b.depth, b.width, ()
         else:
@@ -216,11 +222,11 @@ class TensorEngine:
             raise ValueError(f"a has shape {left.shape}, b {depth} x {width}; needed: a of (..., M, {depth})")
         exit_ = self._exit(a_fmt, passes, width, rescale, bias, out_format)
         outer = left.shape[:-2]
-        batch = outer if outer == lead or not lead else np.broadcast_shapes(outer, lead)
+        batch = outer if outer == lead or not lead else broadcast_shape(a=outer, b=lead)
         result_type = np.dtype(np.int32 if exit_.psum == PSUM_RAW else np.float32)
-        target = _target(out, (*batch, left.shape[-2], width), result_type)
+        target = _target(out, (*batch, left.shape[-2], width), result_type, left, right)
         scale = _positive(a_scale, "a_scale")
-        if right is not None and (np.ndim(b_scale) or prod(lead) <= 1):
+        if right is not None and (np.ndim(b_scale) or prod(lead) == 1):
             flat = right.reshape(right.shape[-2:]) if lead else right
             if np.ndim(b_scale) and flat.ndim > 2:
                 raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
@@ -237,7 +243,7 @@ class TensorEngine:
         record(
             "tensor", "nc_matmul", (left.shape, (*lead, depth, width), target.shape), (a_fmt.name, b_fmt.name, result), counts,
             macs=rows * depth * width,
-            size_bytes=_bytes(a_fmt, elements[0]) + _bytes(b_fmt, elements[1]) + _bytes(as_format(result), target.size),
+            size_bytes=size_bytes(a_fmt, elements[0]) + size_bytes(b_fmt, elements[1]) + size_bytes(as_format(result), target.size),
         )  # fmt: skip
         return give(target) if out is None else out
 
@@ -254,24 +260,28 @@ class TensorEngine:
         return _Exit(psum, multiplier, shift, float_parameters(result)[1])
 
 
-def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Any) -> npt.NDArray[Any]:
     """A new array for the result, or the caller's after the checks."""
     if out is None:
         return np.empty(shape, dtype)
     array = out if isinstance(out, np.ndarray) else np.asarray(out)
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous or not array.flags.writeable:
         raise ValueError(f"out is {array.dtype} of shape {array.shape}; needed: C-contiguous, writeable {dtype} of shape {shape}")
+    if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
+        raise ValueError("out overlaps an operand; give memory of its own")
     return array
 
 
 def _positive(scale: Any, name: str) -> float:
     value = float(scale)
-    if not (value > 0 and np.isfinite(np.float32(value))):
+    if not (value > 0 and 0 < bits32(value) < INF32):
         raise ValueError(f"{name}={scale!r}; needed: a positive, finite number")
     return value
 
 
 def _column_vector(x: Any, width: int, name: str) -> Floats:
+    if isinstance(x, int | float):
+        return filled(width, x)
     array = open_floats(x)[0]
     if array.ndim == 0:
         return np.full(width, array, np.float32)
@@ -333,6 +343,8 @@ def _batched_product(
     left = _row_major(a)
     right, turned = _right(b, transposed)
     items, inner = prod(batch), batch[-1]
+    if not items:
+        return np.zeros(4, np.int64)
     (left, *left_steps), (right, *right_steps) = _steps(left, batch), _steps(right, batch)
     pieces = split(items, 1, 1) if items * height * depth * width >= _PARALLEL_MACS else [(0, items)]
     places = (address(left), *left_steps, address(right), *right_steps, address(out), inner)
@@ -345,7 +357,7 @@ def _batched_product(
     for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
         place = counts.place(index)
         casts = [(_kind(fmt, passes), _given(fmt), bits32(scale), place) for fmt, scale in zip(formats, scales, strict=True)]
-        parts.append((*places, *piece, *shapes, address(space[0]), address(space[-1]), *casts[0], *casts[1], *leave, place))
+        parts.append((*places, *piece, *shapes, address(space[0]), address(space[-1]), *casts[0], *casts[1], *leave, place, counts.place(index, 3)))
     parallel(products, parts)
     return counts.total()
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from halfulp.dtypes import FP32, FloatFormat, Format
 from halfulp.dtypes.jit import Kernel
@@ -14,6 +13,7 @@ from halfulp.dtypes.threads import parallel
 from halfulp.engines.elementwise import (
     ACTIVATION_CODES,
     ALU_CODES,
+    SELECT,
     AluOp,
     activation,
     reduce_columns,
@@ -27,10 +27,13 @@ from halfulp.engines.operands import (
     Floats,
     address,
     as_float_format,
+    broadcast_shape,
     contiguous,
+    filled,
     float_parameters,
     open_floats,
     pieces_of,
+    size_bytes,
 )
 from halfulp.engines.rows import layernorm, softmax, sums
 
@@ -44,7 +47,7 @@ def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: 
     """round(f(x * scale + bias)) of every element."""
     x = contiguous(x)
     out = np.empty(x.shape, np.float32)
-    shift = np.full(min(max(x.size, 1), _CHUNK), bias, np.float32)
+    shift = filled(min(max(x.size, 1), _CHUNK), bias)
     code, given, factor = ACTIVATION_CODES[function], float_parameters(fmt)[1], bits32(scale)
     size = 4 * _CHUNK
 
@@ -78,7 +81,7 @@ def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
 
 def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
     """round(a op b) of every element, broadcast as numpy does."""
-    shape = np.broadcast_shapes(a.shape, b.shape)
+    shape = a.shape if a.shape == b.shape else broadcast_shape(a=a.shape, b=b.shape)
     if a.shape == b.shape and a.ndim != 2 and a.flags.c_contiguous and b.flags.c_contiguous and a.size > _CHUNK:
         # long rows, whatever the last axis is
         columns = _CHUNK if a.size % _CHUNK == 0 else a.shape[-1]
@@ -101,8 +104,10 @@ def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, 
     return out.reshape(shape), counted.total()
 
 
-def _add_mask(scores: Floats, mask: Floats) -> None:
-    """scores += mask, in place; the mask repeats along axes of stride 0."""
+def _add_mask(scores: Floats, mask: Floats, code: int) -> None:
+    """scores += mask (or a selection), in place; the mask repeats along axes of stride 0."""
+    if broadcast_shape(x=scores.shape, mask=mask.shape) != scores.shape:
+        raise ValueError(f"mask has shape {mask.shape}; needed: one that broadcasts to x, {scores.shape}")
     view = np.broadcast_to(mask, scores.shape)
     if view.shape[-1] > 1 and view.strides[-1] != 4:
         view = np.broadcast_to(np.ascontiguousarray(np.broadcast_to(mask, (*mask.shape[:-1], scores.shape[-1]))), scores.shape)
@@ -122,7 +127,7 @@ def _add_mask(scores: Floats, mask: Floats) -> None:
     spare = np.zeros(4, np.int64)
     for block, start in zip(blocks, starts, strict=True):
         parallel(tensor_tensor, [
-            (ALU_CODES[AluOp.ADD], address(block) + first * columns * 4, columns * 4, start + first * step, step,
+            (code, address(block) + first * columns * 4, columns * 4, start + first * step, step,
              address(block) + first * columns * 4, columns * 4, last - first, columns, given, address(spare))
             for first, last in pieces_of(rows, columns)
         ])  # fmt: skip
@@ -171,16 +176,16 @@ class VectorEngine:
         (left, give), (right, _) = open_floats(a), open_floats(b)
         out, counts = combine(left, right, operator, fmt)
         record("vector", "tensor_tensor", (left.shape, right.shape, out.shape), ("fp32", "fp32", fmt.name), counts,
-               size_bytes=4 * (left.size + right.size) + fmt.bits * out.size // 8)  # fmt: skip
+               size_bytes=4 * (left.size + right.size) + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
     def tensor_scalar(self, x: Any, scalar: float, op: AluOp | str, *, out_format: Format | str = FP32) -> Any:
         """x op scalar, the scalar rounded to fp32 first."""
         fmt, operator = self._format(out_format), choice(AluOp, op, "op")
         array, give = open_floats(x)
-        out, counts = combine(contiguous(array), np.full((), scalar, np.float32), operator, fmt)
+        out, counts = combine(contiguous(array), filled(1, scalar).reshape(()), operator, fmt)
         record("vector", "tensor_scalar", (array.shape, out.shape), ("fp32", fmt.name), counts,
-               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+               size_bytes=4 * array.size + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
     def tensor_reduce(
@@ -205,7 +210,7 @@ class VectorEngine:
             out, counts = _reduce_axis(array, axis, operator, fmt)
         out = np.expand_dims(out, axis) if keepdims else out
         record("vector", "tensor_reduce", (array.shape, out.shape), ("fp32", fmt.name), counts,
-               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+               size_bytes=4 * array.size + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
     def reciprocal(self, x: Any, *, out_format: Format | str = FP32) -> Any:
@@ -221,7 +226,7 @@ class VectorEngine:
         array, give = open_floats(x)
         out, counts = apply_flat(array, function, 1.0, -0.0, fmt)
         record("vector", instruction, (array.shape, out.shape), ("fp32", fmt.name), counts,
-               size_bytes=4 * array.size + fmt.bits * out.size // 8)  # fmt: skip
+               size_bytes=4 * array.size + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
     def layernorm(self, x: Any, gamma: Any, beta: Any, eps: float, *, out_format: Format | str = FP32) -> Any:
@@ -242,7 +247,7 @@ class VectorEngine:
         more = (bits32(eps), address(factor), address(shift))
         counts = _by_rows(layernorm, source, out, columns, float_parameters(fmt)[1], more)
         record("vector", "layernorm", (source.shape, factor.shape, shift.shape, out.shape), ("fp32", "fp32", "fp32", fmt.name),
-               counts, size_bytes=4 * (source.size + 2 * columns) + fmt.bits * out.size // 8)  # fmt: skip
+               counts, size_bytes=4 * (source.size + 2 * columns) + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
     def softmax(
@@ -256,25 +261,29 @@ class VectorEngine:
         """
         fmt, scores = self._format(out_format), self._format(scores_format)
         array, give = open_floats(x)
+        if array.ndim == 0:
+            raise ValueError("x is a number; needed: at least one axis")
         counts = np.zeros(4, np.int64)
         source = contiguous(array)
         if scale != 1.0 or scores != FP32 or mask is not None:
-            source, counts = combine(source, np.full((), scale, np.float32), AluOp.MULTIPLY, scores)
+            source, counts = combine(source, filled(1, scale).reshape(()), AluOp.MULTIPLY, scores)
         if mask is not None and source.size:
-            _add_mask(source, _additive(mask, source.shape))
+            _add_mask(source, *_additive(mask))
         out = np.empty(source.shape, np.float32)
         counts = counts + _by_rows(softmax, source, out, source.shape[-1], float_parameters(fmt)[1])
         record("vector", "softmax", (source.shape, out.shape), ("fp32", fmt.name), counts,
-               size_bytes=4 * source.size + fmt.bits * out.size // 8)  # fmt: skip
+               size_bytes=4 * source.size + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
 
-def _additive(mask: Any, shape: tuple[int, ...]) -> Floats:
-    kind = str(getattr(mask, "dtype", "")).removeprefix("torch.")
-    if kind != "bool":
-        return open_floats(mask)[0]
-    allowed = np.asarray(mask)
-    return np.where(allowed, np.float32(0), np.float32(-np.inf))
+def _additive(mask: Any) -> tuple[Floats, int]:
+    """The mask as floats, and the operation that applies it."""
+    kind = str(getattr(mask, "dtype", np.asarray(mask).dtype)).removeprefix("torch.")
+    if kind == "bool":
+        return np.where(np.asarray(mask), np.float32(0), np.float32(-np.inf)), SELECT
+    if "float" not in kind:
+        raise TypeError(f"mask is {kind}; give booleans (False takes no part) or floats to be added")
+    return open_floats(mask)[0], ALU_CODES[AluOp.ADD]
 
 
 def _sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, Counts]:
