@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32
+from halfulp.quant.arrays import Array, array
 from halfulp.quant.normalize import softmax
 from halfulp.quant.products import product
 from halfulp.quant.refusal import refuse
-from halfulp.quant.run import Array, Run
-from halfulp.quant.weights import array
+from halfulp.quant.run import Run
 
 Mask = NDArray[np.bool_] | Array | None
 
@@ -22,9 +22,9 @@ def _mask(mask: Tensor | None, causal: bool, rows: int, columns: int) -> Mask:
     """True where a query attends; a float mask that is more than on and off stays additive."""
     if mask is None:
         return np.tri(rows, columns, dtype=np.bool_) if causal else None
-    values = array(mask)
     if mask.dtype == torch.bool:
-        return values
+        return mask.numpy()
+    values = array(mask)
     # an expanded axis repeats its elements: look at one of each
     part = values[tuple(slice(0, 1 if step == 0 else None) for step in values.strides)]
     live = part == 0.0

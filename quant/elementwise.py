@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from halfulp.engines import Activation, AluOp
+from halfulp.quant.arrays import Array, array
 from halfulp.quant.refusal import refuse
-from halfulp.quant.run import Array, Run, is_masking
-from halfulp.quant.weights import array
+from halfulp.quant.run import Run, is_masking
 
 Args = tuple[Any, ...]
 Choices = dict[str, Any]
@@ -21,21 +21,19 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, Tensor) and value.is_floating_point())
 
 
-def operand(run: Run, func: Any, value: Any) -> Array | float:
+def operand(run: Run, value: Any) -> Array | float:
     """A float32 array, or a number; integers become fp32 as Vector converts them."""
     if not isinstance(value, Tensor):
         return float(value)
     if not value.is_floating_point():
         return value.to(torch.float32).numpy()
-    if value.dtype != torch.float32:
-        raise refuse(func, run.layer, f"{value.dtype} is not emulated; compute in float32")
     return run.read(value)
 
 
 def _combine(run: Run, func: Any, op: AluOp, a: Any, b: Any, *, mask: bool) -> Tensor:
     """a op b; the sum of scores and a mask stays fp32, because masks are never cast."""
     vector, emit = run.core.vector, run.exact if mask else run.emit
-    left, right = operand(run, func, a), operand(run, func, b)
+    left, right = operand(run, a), operand(run, b)
     if isinstance(right, float):
         return emit(vector.tensor_scalar, left, right, op)
     return emit(vector.tensor_tensor, left, right, op)
@@ -52,7 +50,7 @@ def binary(op: AluOp) -> Handler:
             raise refuse(func, run.layer, "division with a rounding mode has no instruction")
         alpha = kwargs.get("alpha", 1)
         if alpha != 1:
-            b = run.core.vector.tensor_scalar(operand(run, func, b), float(alpha), "multiply")
+            b = run.core.vector.tensor_scalar(operand(run, b), float(alpha), "multiply")
             b = torch.from_numpy(b)
         if not run.plan.everything:
             return _combine(run, func, op, a, b, mask=False)
@@ -70,7 +68,7 @@ def subtract_from(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
         raise refuse(func, run.layer, "alpha other than 1 is not modelled")
     if not _is_float(args[0]) and not _is_float(args[1]):
         return func(*args, **kwargs)
-    negative = run.core.vector.tensor_scalar(operand(run, func, args[0]), -1.0, "multiply")
+    negative = run.core.vector.tensor_scalar(operand(run, args[0]), -1.0, "multiply")
     return _combine(run, func, AluOp.ADD, torch.from_numpy(negative), args[1], mask=False)
 
 
@@ -91,7 +89,7 @@ def clamp(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
     low, high = kwargs.get("min", low), kwargs.get("max", high)
     if not any(_is_float(value) for value in (x, low, high)):
         return func(*args, **kwargs)
-    vector, result = run.core.vector, operand(run, func, x)
+    vector, result = run.core.vector, operand(run, x)
     if low is not None and high is not None:
         result, low = vector.tensor_scalar(result, low, "max"), None
     limit, op = (high, "min") if low is None else (low, "max")
@@ -104,7 +102,7 @@ def function(name: Activation) -> Handler:
     def lower(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
         if kwargs.get("approximate", "none") != "none":
             raise refuse(func, run.layer, "gelu is known in its erf form only (approximate='none')")
-        return run.emit(run.core.scalar.activation, operand(run, func, args[0]), name)
+        return run.emit(run.core.scalar.activation, operand(run, args[0]), name)
 
     return lower
 
@@ -118,10 +116,9 @@ def power(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
     return _combine(run, func, AluOp.MULTIPLY, args[0], args[0], mask=False)
 
 
-def _check_type(run: Run, func: Any, x: Tensor, wanted: torch.dtype | None) -> None:
-    for dtype in (x.dtype, wanted or x.dtype):
-        if dtype.is_floating_point and dtype != torch.float32:
-            raise refuse(func, run.layer, f"{dtype} is not emulated; compute in float32")
+def _check_type(run: Run, func: Any, wanted: torch.dtype | None) -> None:
+    if wanted is not None and wanted.is_floating_point and wanted != torch.float32:
+        raise refuse(func, run.layer, f"{wanted} is not emulated; compute in float32")
 
 
 def _reduced(x: Tensor, axes: Sequence[int] | int | None) -> tuple[Tensor, list[int]]:
@@ -139,11 +136,11 @@ def reduction(op: AluOp, *, mean: bool = False) -> Handler:
     def lower(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
         x, axes, keep = (*args, None, False)[:3] if len(args) < 3 else args[:3]
         axes, keep = kwargs.get("dim", axes), kwargs.get("keepdim", keep)
-        _check_type(run, func, x, kwargs.get("dtype"))
+        _check_type(run, func, kwargs.get("dtype"))
         if not _is_float(x):
             return integers(run, func, args, kwargs)
         flat, chosen = _reduced(x, axes)
-        vector, values = run.core.vector, np.asarray(operand(run, func, flat))
+        vector, values = run.core.vector, np.asarray(operand(run, flat))
         if mean:
             total = vector.tensor_reduce(values, op)
             result = run.emit(vector.tensor_scalar, total, float(values.shape[-1]), "divide")
@@ -169,9 +166,9 @@ def norm(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
     x, order, axes, keep = [*args, *(2, None, False)[len(args) - 1 :]][:4]
     if order != 2:
         raise refuse(func, run.layer, f"the norm of order {order} has no instructions; 2 has")
-    _check_type(run, func, x, kwargs.get("dtype"))
+    _check_type(run, func, kwargs.get("dtype"))
     flat, chosen = _reduced(x, axes)
-    values = operand(run, func, flat)
+    values = operand(run, flat)
     squares = run.core.vector.tensor_tensor(values, values, "multiply")
     total = run.core.vector.tensor_reduce(squares, "add")
     result = run.emit(run.core.scalar.activation, total, Activation.SQRT)
@@ -182,10 +179,7 @@ def norm(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
 
 def embedding(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
     """Rows of a table. They are cast, never the table: rounding commutes with the gather."""
-    table = args[0]
-    if table.dtype != torch.float32:
-        raise refuse(func, run.layer, f"{table.dtype} is not emulated; compute in float32")
-    return run.emit(run.core.dma.gather, array(table), args[1].numpy())
+    return run.emit(run.core.dma.gather, array(args[0]), args[1].numpy())
 
 
 def dropout(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:

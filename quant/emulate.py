@@ -13,11 +13,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halfulp.engines import Ledger, NeuronCore, recording
+from halfulp.quant.arrays import NotFloat32
 from halfulp.quant.layers import LayerHooks
 from halfulp.quant.lower import SCALINGS, decompose, handler_of
 from halfulp.quant.movement import view
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Policy
+from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run, is_number
 from halfulp.quant.threads import torch_alone
 from halfulp.quant.weights import Weights
@@ -47,7 +49,10 @@ class _Mode(TorchDispatchMode):
                 run.pending = None
             else:
                 run.settle()
-        return handler(run, func, args, kwargs or {})
+        try:
+            return handler(run, func, args, kwargs or {})
+        except NotFloat32 as error:
+            raise refuse(func, run.layer, str(error)) from None
 
 
 @dataclass

@@ -70,6 +70,11 @@ TABLE: dict[Any, Handler] = {
 SCALINGS = frozenset((aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar))
 
 
+def is_composite(func: Any) -> bool:
+    """Whether torch defines the operation by others. torch has no public way to ask."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+
+
 def decompose(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
     """A composite operation, as inference_mode shows it, taken apart into those of the table."""
     with run.mode:
@@ -94,7 +99,7 @@ def _in_place(handler: Handler, functional: Any) -> Handler:
 def _classify(func: Any) -> Handler:
     packet = func.overloadpacket.__name__
     if func.namespace != "aten":
-        return decompose if func._can_decompose() else movement.integers_only
+        return decompose if is_composite(func) else movement.integers_only
     if packet in movement.VIEWS:
         return movement.view
     if packet in movement.COPIES | movement.FACTORIES | movement.COMPARISONS:
@@ -103,7 +108,7 @@ def _classify(func: Any) -> Handler:
         functional = getattr(getattr(aten, packet[:-1], None), func._overloadname, None)
         if functional in TABLE:
             return _in_place(TABLE[functional], functional)
-    return decompose if func._can_decompose() else movement.integers_only
+    return decompose if is_composite(func) else movement.integers_only
 
 
 _found: dict[Any, Handler] = dict(TABLE)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from halfulp.quant.arrays import array
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run, is_masking
-from halfulp.quant.weights import array
 
 #: The result shares its memory with the first argument.
 VIEWS = frozenset(

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32
+from halfulp.quant.arrays import Array, array
 from halfulp.quant.refusal import refuse
-from halfulp.quant.run import Array, Run
-from halfulp.quant.weights import array
+from halfulp.quant.run import Run
 
 
 def softmax(run: Run, scores: Array, mask: NDArray[np.bool_] | Array | None) -> Array:

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32, FloatFormat, IntFormat
+from halfulp.quant.arrays import Array, array
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Scaling
 from halfulp.quant.refusal import refuse
-from halfulp.quant.run import Array, Run
+from halfulp.quant.run import Run
 from halfulp.quant.scale import inverse, largest_finite, power_of_two, symmetric
-from halfulp.quant.weights import Weight, array
+from halfulp.quant.weights import Weight
 
 
 def _scale(values: Array, plan: Plan) -> float:

@@ -5,17 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halfulp.dtypes import FP32
 from halfulp.engines import Ledger, NeuronCore
+from halfulp.quant.arrays import Array, array
 from halfulp.quant.plan import Plan
 from halfulp.quant.scale import largest_finite, power_of_two
-from halfulp.quant.weights import Weights, array
-
-Array = NDArray[np.float32]
+from halfulp.quant.weights import Weights
 
 #: A constant added to scores that is no larger than this masks them.
 MASKING = -1e4
@@ -86,7 +84,7 @@ class Run:
     def take_inputs(self, tensors: Iterable[Any]) -> None:
         """Note the float tensors that the model was called with."""
         for tensor in tensors:
-            if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.numel():
+            if isinstance(tensor, Tensor) and tensor.dtype == torch.float32 and tensor.numel():
                 kind = self.masks if float(array(tensor).min()) <= MASKING else self.inputs
                 kind[address(tensor)] = tensor
 

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import IntFormat
 from halfulp.engines import NeuronCore, Packed
+from halfulp.quant.arrays import Array, array
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Scaling
 from halfulp.quant.scale import largest_finite, power_of_two, symmetric_by_channel
@@ -25,12 +24,7 @@ class Weight:
     """
 
     packed: Packed
-    scale: float | NDArray[np.float32]
-
-
-def array(tensor: Tensor) -> NDArray[np.float32]:
-    """The tensor's own memory as an array."""
-    return (tensor.detach() if tensor.requires_grad else tensor).numpy()
+    scale: float | Array
 
 
 def _key(tensor: Tensor) -> Key:
@@ -44,7 +38,7 @@ def pack(core: NeuronCore, weight: Tensor, plan: Plan) -> Weight:
     values = array(weight)
     transposed = values.strides[0] <= values.strides[1]
     given = values.T if transposed else values
-    scale: float | NDArray[np.float32] = 1.0
+    scale: float | Array = 1.0
     if isinstance(plan.operands, IntFormat):
         scale = symmetric_by_channel(values.T, plan.operands)
     elif plan.scaling is not Scaling.NONE:
@@ -65,7 +59,7 @@ class Weights:
         storages = [tensor.untyped_storage() for tensor in tensors]
         self._storages = {storage.data_ptr(): storage for storage in storages}
         self._packed: dict[Key, Weight] = {}
-        self._constants: dict[Key, NDArray[np.float32]] = {}
+        self._constants: dict[Key, Array] = {}
 
     def hold(self, tensor: Tensor) -> bool:
         """Whether the tensor lies in a storage of the model."""
@@ -85,8 +79,8 @@ class Weights:
         self,
         tensor: Tensor,
         plan: Plan,
-        cast: Callable[[NDArray[np.float32], Plan], NDArray[np.float32]],
-    ) -> NDArray[np.float32]:
+        cast: Callable[[Array, Plan], Array],
+    ) -> Array:
         """A bias, gamma or beta in the result format, cast once."""
         key = (*_key(tensor), plan.out, plan.scaled_results)
         found = self._constants.get(key)

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from halfulp.dtypes import BF16, E4M3, FP32, round_to
 from halfulp.engines import NEURONCORE_V2
 from halfulp.quant import UnsupportedOp, emulate, named_policy
+from halfulp.quant.lower import is_composite
 from tests.quant.tiny import emulated, inputs, same, tiny
 
 aten = torch.ops.aten
@@ -69,6 +70,24 @@ def test_1_a_product_without_a_scale_is_rounded_where_it_is_read() -> None:
     assert same(turned, product.transpose(1, 2).contiguous())
 
 
+def test_1_a_product_that_leaves_its_layer_is_rounded() -> None:
+    class Product(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return torch.bmm(a, b)
+
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Product()
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            # no operation that the emulation could see
+            return torch.from_numpy(self.inner(a, b).numpy().copy())
+
+    product = run(Reads(), "e4m3-all", *(torch.rand(2, 5, 5) for _ in range(2)))
+    assert same(product, round_to(product, E4M3))
+
+
 def test_1_a_product_that_ends_the_block_is_rounded() -> None:
     a, b = (torch.rand(2, 5, 5) for _ in range(2))
     with emulate(nn.Identity().eval(), NEURONCORE_V2, named_policy("e4m3-all")):
@@ -80,8 +99,8 @@ def test_1_a_product_that_ends_the_block_is_rounded() -> None:
 def test_2_torch_still_takes_composites_apart() -> None:
     # what inference_mode needs, of an interface of torch that is not documented
     for func in (aten.linear.default, aten.matmul.default, aten.reshape.default):
-        assert func._can_decompose()
-    assert not aten.addmm.default._can_decompose()
+        assert is_composite(func)
+    assert not is_composite(aten.addmm.default)
     x, w = torch.rand(2, 3), torch.rand(4, 3)
     assert torch.equal(aten.linear.default.decompose(x, w), nn.functional.linear(x, w))
     assert aten.addmm.default.decompose(torch.rand(4), x, w.t()) is NotImplemented
@@ -127,6 +146,48 @@ def test_3_a_row_of_padding_only_is_what_torch_makes_of_it(attention: str) -> No
         plain = model(**given)[0]
     result = emulated(model, "fp32", given)[0]
     assert float((result - plain)[1].abs().max()) < 1e-4
+
+
+#: How models have made an additive mask of a mask of ones and zeros.
+LOWEST = torch.finfo(torch.float32).min
+ADDITIVE: dict[str, Callable[[Tensor], Tensor]] = {
+    "where": lambda mask: torch.where(mask.bool(), torch.tensor(0.0), LOWEST),
+    "product": lambda mask: (1.0 - mask) * LOWEST,
+    "fill": lambda mask: (1.0 - mask).masked_fill((1.0 - mask).bool(), LOWEST),
+    "expanded": lambda mask: ((1.0 - mask) * LOWEST).expand(2, 3, 6, 6).contiguous(),
+}
+
+
+@pytest.mark.parametrize("make", ADDITIVE)
+@pytest.mark.parametrize("policy", ["bf16-all", "e3m4-all", "e4m3-all-scaled"])
+def test_3_an_additive_mask_is_not_cast(make: str, policy: str) -> None:
+    class Masked(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+            scores = torch.matmul(q, k.transpose(2, 3)) * 0.25 + ADDITIVE[make](mask)
+            return torch.matmul(scores.softmax(-1), v)
+
+    q, k, v = _heads(1.0)
+    mask = torch.ones(2, 1, 1, 6)
+    mask[1, ..., 4:] = 0
+    unit = run(Attention(eager=False), policy, q, k, v, mask.bool().expand(2, 1, 6, 6))
+    assert same(unit, run(Masked(), policy, q, k, v, mask))
+    # a row without a key is the mean of all, as with torch; a cast would make it NaN
+    mask[0] = 0
+    assert torch.isfinite(run(Masked(), policy, q, k, v, mask)).all()
+
+
+def test_3_an_additive_mask_given_to_the_model_is_not_cast() -> None:
+    class Masked(nn.Module):
+        def forward(self, scores: Tensor, *, mask: Tensor) -> Tensor:
+            return (scores * 1.0 + mask).softmax(-1)
+
+    scores, mask = torch.rand(2, 6), torch.zeros(2, 6)
+    mask[0] = mask[1, 3:] = LOWEST
+    model = Masked().eval()
+    with emulate(model, NEURONCORE_V2, named_policy("bf16-all")):
+        weights = model(scores, mask=mask)
+    assert (weights[0] == round_to(torch.tensor(1 / 6), BF16)).all()
+    assert (weights[1, 3:] == 0).all()
 
 
 def test_3_a_query_without_a_key_gives_zero() -> None:
