@@ -19,26 +19,10 @@ Mask = NDArray[np.bool_] | Array | None
 
 
 def _mask(mask: Tensor | None, causal: bool, rows: int, columns: int) -> Mask:
-    """True where a query attends; a float mask that is more than on and off stays additive."""
+    """True where a query attends, or an addend."""
     if mask is None:
         return np.tri(rows, columns, dtype=np.bool_) if causal else None
-    if mask.dtype == torch.bool:
-        return mask.numpy()
-    values = array(mask)
-    # an expanded axis repeats its elements: look at one of each
-    part = values[tuple(slice(0, 1 if step == 0 else None) for step in values.strides)]
-    live = part == 0.0
-    if np.all(live | np.isneginf(part)):
-        return live
-    return values
-
-
-def _dead_rows(mask: Mask) -> NDArray[np.bool_] | None:
-    """Rows of an additive mask that let nothing through."""
-    if mask is None or mask.dtype == np.bool_:
-        return None
-    dead = np.asarray(np.isneginf(mask).all(axis=-1, keepdims=True))
-    return dead if dead.any() else None
+    return mask.numpy() if mask.dtype == torch.bool else array(mask)
 
 
 def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tensor:
@@ -50,9 +34,6 @@ def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float)
     else:
         scores = run.result(vector.tensor_scalar, scores, scale, "multiply")
         weights = softmax(run, scores, mask)
-    dead = _dead_rows(mask)
-    if dead is not None:
-        weights = np.where(dead, np.float32(0.0), weights)
     if plan.scaled_results:
         return torch.from_numpy(run.cast(product(run, weights, array(v), FP32), plan))
     return torch.from_numpy(product(run, weights, array(v), out))

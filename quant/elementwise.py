@@ -188,5 +188,3 @@ def dropout(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
     if train and p:
         raise refuse(func, run.layer)
     return x
-
-

@@ -15,19 +15,20 @@ from halfulp.quant.run import Run
 
 
 def softmax(run: Run, scores: Array, mask: NDArray[np.bool_] | Array | None) -> Array:
-    """Along the last axis. mask: True where a score counts, or an addend; None counts all."""
+    """Along the last axis. mask: True where a score counts, or an addend; None counts all.
+
+    A row of which no score counts gives zeros.
+    """
     vector = run.core.vector
     if run.plan.fused:
         return run.result(vector.softmax, scores, mask=mask)
-    dead = None
     if mask is not None and mask.dtype == np.bool_:
         scores = np.where(mask, scores, np.float32(-math.inf))
-        dead = ~mask.any(axis=-1, keepdims=True)
-        scores = np.where(dead, np.float32(0.0), scores)
     elif mask is not None:
         scores = vector.tensor_tensor(scores, mask, "add")
-    weights = _softmax_unfused(run, scores)
-    return weights if dead is None else np.where(dead, np.float32(0.0), weights)
+    dead = np.isneginf(scores).all(axis=-1, keepdims=True)
+    weights = _softmax_unfused(run, np.where(dead, np.float32(0.0), scores))
+    return np.where(dead, np.float32(0.0), weights)
 
 
 def _softmax_unfused(run: Run, scores: Array) -> Array:

@@ -103,8 +103,10 @@ class Run:
 
         Outside the layers they are the user's own to copy.
         """
-        return len(self.path) > 1 and isinstance(tensor, Tensor) and (
-            self.weights.hold(tensor) or address(tensor) in self.inputs
+        return (
+            len(self.path) > 1
+            and isinstance(tensor, Tensor)
+            and (self.weights.hold(tensor) or address(tensor) in self.inputs)
         )
 
     def emit(self, instruction: Callable[..., Array], *operands: Any, **choices: Any) -> Tensor:

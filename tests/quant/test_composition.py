@@ -99,9 +99,7 @@ def test_a_model_is_the_composition_of_its_roundings(name: str, scope: str) -> N
 
 def test_fp32_is_the_composition_without_a_rounding() -> None:
     model, given = tiny("BertModel"), inputs()
-    expected = Bert(model, FP32, FP32)(
-        given["input_ids"].numpy(), given["attention_mask"].numpy()
-    )
+    expected = Bert(model, FP32, FP32)(given["input_ids"].numpy(), given["attention_mask"].numpy())
     assert same(emulated(model, "fp32", given)[0], torch.from_numpy(expected))
 
 

@@ -71,3 +71,32 @@ def emulated(
 def same(a: Tensor, b: Tensor) -> bool:
     """Equal bits; NaN equals NaN."""
     return a.shape == b.shape and bool(torch.equal(a.view(torch.int32), b.view(torch.int32)))
+
+
+class Attention(nn.Module):
+    """Attention without projections, in the two ways that transformers has."""
+
+    def __init__(self, eager: bool) -> None:
+        super().__init__()
+        self.eager = eager
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        if not self.eager:
+            return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        scores = torch.matmul(q, k.transpose(2, 3)) * q.shape[-1] ** -0.5
+        if mask is not None:
+            scores = scores + torch.where(mask, torch.tensor(0.0), torch.finfo(torch.float32).min)
+        return torch.matmul(nn.functional.softmax(scores, dim=-1), v)
+
+
+def heads(size: float, tokens: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, 3, tokens, 16)
+    return tuple(torch.randint(-8, 9, shape, generator=generator) * size / 8 for _ in range(3))  # type: ignore[return-value]
+
+
+def run(module: nn.Module, policy: str | Policy, *given: Any) -> Tensor:
+    module.eval()
+    chosen = named_policy(policy) if isinstance(policy, str) else policy
+    with emulate(module, NEURONCORE_V2, chosen):
+        return module(*given)
