@@ -1,4 +1,4 @@
-"""What a number format is: a frozen value of a few integers, from which everything else is derived."""
+"""What a number format is: a frozen value of a few integers; all else is derived from them."""
 
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum, unique
@@ -62,11 +62,17 @@ class FloatFormat:
         m = _integer(self.mantissa_bits, "mantissa_bits", 0, 23)
         specials = choice(Specials, self.specials, "specials")
         if specials is Specials.FN and m == 0:
-            raise ValueError("specials='fn' needs mantissa_bits >= 1: without them its NaN would be a whole binade")
+            raise ValueError(
+                "specials='fn' needs mantissa_bits >= 1: without them"
+                " its NaN would be a whole binade"
+            )
         if e == 1 and m == 0:
-            raise ValueError("exponent_bits=1, mantissa_bits=0 holds zero and infinity only; give one more bit")
+            raise ValueError(
+                "exponent_bits=1, mantissa_bits=0 holds zero and infinity only; give one more bit"
+            )
         top = (1 << e) - 1 - (specials is Specials.IEEE)
-        # the smallest normal and the largest finite value must be normal float64, the smallest subnormal a float64
+        # the smallest normal and the largest finite value must be normal float64, the smallest
+        # subnormal must be a float64
         default = (1 << (e - 1)) - 1
         bias = _integer(default if self.bias is None else self.bias, "bias", top - 1023, 1023)
         for name, value in (("exponent_bits", e), ("mantissa_bits", m), ("bias", bias)):
@@ -84,14 +90,14 @@ class FloatFormat:
 
     @cached_property
     def name(self) -> str:
-        """The shortest name that `parse_format` reads back, such as "bf16" or "cfp8(2,5,bias=3)"."""
+        """The shortest name that `parse_format` reads back: "bf16", "cfp8(2,5,bias=3)"."""
         from halfulp.dtypes.formats import name_of
 
         return name_of(self)
 
     @classmethod
     def parse(cls, text: str) -> "FloatFormat":
-        """The float format that `text` names. Raises UnknownFormat (a ValueError) for any other."""
+        """The float format that `text` names. Raises UnknownFormat (a ValueError) for others."""
         from halfulp.dtypes.formats import UnknownFormat, parse_format
 
         fmt = parse_format(text)
@@ -154,7 +160,8 @@ class FloatFormat:
         """Largest finite value."""
         field, fraction = divmod(self.max_code, 1 << self.mantissa_bits)
         implicit = (1 << self.mantissa_bits) if field else 0
-        return float(np.ldexp(float(implicit + fraction), max(field, 1) - self.bias - self.mantissa_bits))
+        exponent = max(field, 1) - self.bias - self.mantissa_bits
+        return float(np.ldexp(float(implicit + fraction), exponent))
 
     @property
     def min(self) -> float:
@@ -217,7 +224,7 @@ class IntFormat:
 
     @classmethod
     def parse(cls, text: str) -> "IntFormat":
-        """The integer format that `text` names. Raises UnknownFormat (a ValueError) for any other."""
+        """The integer format that `text` names. Raises UnknownFormat (a ValueError) for others."""
         from halfulp.dtypes.formats import UnknownFormat, parse_format
 
         fmt = parse_format(text)

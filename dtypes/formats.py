@@ -1,7 +1,7 @@
 """THE TABLE of formats, and how their names are read.
 
-Sources: FP32 to FP16 and the layouts of cFP8: AWS Neuron data-types.rst; IEEE style of E4M3 (largest value 240) documented, of E5M2 and
-E3M4 derived from it; E4M3FN: OCP OFP8 1.0.
+Sources: FP32 to FP16 and the layouts of cFP8: AWS Neuron data-types.rst; IEEE style of E4M3
+(largest value 240) documented, of E5M2 and E3M4 derived from it; E4M3FN: OCP OFP8 1.0.
 """
 
 import difflib
@@ -22,7 +22,9 @@ UINT8, UINT16, UINT32 = (IntFormat(bits, signed=False) for bits in (8, 16, 32))
 
 #: Every named format, by its constant in small letters.
 FORMATS: dict[str, Format] = {
-    name.lower(): value for name, value in list(globals().items()) if isinstance(value, FloatFormat | IntFormat)
+    name.lower(): value
+    for name, value in list(globals().items())
+    if isinstance(value, FloatFormat | IntFormat)
 }
 #: Other spellings of the named ones (numpy, torch, ml_dtypes, Neuron).
 ALIASES: dict[str, str] = {
@@ -33,10 +35,16 @@ ALIASES: dict[str, str] = {
     "bfloat16": "bf16",
     "float16": "fp16",
     "half": "fp16",
-    **{f"{prefix}_{name}": name for prefix in ("float8", "fp8") for name in ("e5m2", "e4m3", "e3m4", "e4m3fn")},
+    **{
+        f"{prefix}_{name}": name
+        for prefix in ("float8", "fp8")
+        for name in ("e5m2", "e4m3", "e3m4", "e4m3fn")
+    },
 }
 _NAMES = {fmt: name for name, fmt in FORMATS.items()}
-_CALL = re.compile(r"(cfp8|float)\(\s*(\d+)\s*,\s*(\d+)\s*(?:,\s*bias\s*=\s*(-?\d+)\s*)?(,\s*fn\s*)?\)")
+_CALL = re.compile(
+    r"(cfp8|float)\(\s*(\d+)\s*,\s*(\d+)\s*(?:,\s*bias\s*=\s*(-?\d+)\s*)?(,\s*fn\s*)?\)"
+)
 _SHORT = re.compile(r"e(\d+)m(\d+)(fn)?")
 _INTEGER = re.compile(r"(u?)int(\d+)")
 
@@ -48,7 +56,8 @@ class UnknownFormat(ValueError):
 def cfp8(exponent_bits: int, mantissa_bits: int, *, bias: int | None = None) -> FloatFormat:
     """A configurable 8-bit float of the NeuronCore-v2: sign, exponent and mantissa make eight bits.
 
-    IEEE style. That range and precision are configurable is documented; a bias other than the default is assumed.
+    IEEE style. That range and precision are configurable is documented; a bias other than the
+    default is assumed.
 
     Raises ValueError unless exponent_bits + mantissa_bits = 7.
     """
@@ -56,7 +65,8 @@ def cfp8(exponent_bits: int, mantissa_bits: int, *, bias: int | None = None) -> 
     if fmt.bits != 8:
         allowed = ", ".join(f"({e},{7 - e})" for e in range(1, 8))
         raise ValueError(
-            f"cfp8({exponent_bits},{mantissa_bits}) has {fmt.bits} bits; exponent_bits + mantissa_bits must be 7: {allowed}"
+            f"cfp8({exponent_bits},{mantissa_bits}) has {fmt.bits} bits;"
+            f" exponent_bits + mantissa_bits must be 7: {allowed}"
         )
     return fmt
 
@@ -90,7 +100,10 @@ def _parse_general(text: str) -> Format | None:
 
 
 def parse_format(text: str) -> Format:
-    """The format that `text` names: "bf16", "float16", "e4m3", "int8", "cfp8(2,5,bias=3)", "float(6,9)".
+    """The format that `text` names.
+
+    Names are those of FORMATS and ALIASES ("bf16", "float16", "e4m3", "int8"), or general:
+    "cfp8(2,5,bias=3)", "float(6,9)", "e6m9", "int4". Capitals do not matter.
 
     Raises UnknownFormat (a ValueError) with the nearest names; ValueError for numbers out of range.
     """
@@ -106,6 +119,7 @@ def parse_format(text: str) -> Format:
         hint = f"did you mean {', '.join(near)}? " if near else ""
         known = ", ".join(FORMATS)
         raise UnknownFormat(
-            f"no format is called {text!r}; {hint}known: {known}, cfp8(E,M[,bias=B]), float(E,M[,bias=B]), int2 to int32"
+            f"no format is called {text!r}; {hint}known: {known},"
+            " cfp8(E,M[,bias=B]), float(E,M[,bias=B]), int2 to int32"
         )
     return fmt

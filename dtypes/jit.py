@@ -1,9 +1,9 @@
 """Compiled kernels: one decorator, and a cache on disk that cannot go stale.
 
-numba's own cache looks at one source file only: a constant or a lane operation changed in another file would go on
-giving the old bits. Here the folder's name is a digest of every source that a kernel can depend on, of the compiler's
-versions and of the processor, so a change of any of them starts an empty folder. Cache files are pickles: a folder that
-others may write to is not used.
+numba's own cache looks at one source file only: a constant or a lane operation changed in another
+file would go on giving the old bits. Here the folder's name is a digest of every source that a
+kernel can depend on, of the compiler's versions and of the processor, so a change of any of them
+starts an empty folder. Cache files are pickles: a folder that others may write to is not used.
 """
 
 import functools
@@ -32,7 +32,7 @@ class KernelsDisabled(RuntimeError):
 
 
 def _processor() -> str:
-    """What numba compiles for: the host's name and features unless the environment forces others."""
+    """What numba compiles for: the host's name and features, or those that the environment sets."""
     name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     if config.CPU_FEATURES is not None:
         features = str(config.CPU_FEATURES)
@@ -70,7 +70,8 @@ def _refusal(folder: Path) -> str | None:
     if hasattr(os, "getuid") and about.st_uid != os.getuid():
         return f"{folder} belongs to another user"
     if about.st_mode & 0o077:
-        return f"{folder} is open to others (mode {stat.S_IMODE(about.st_mode):04o}); allowed is 0700"
+        mode = stat.S_IMODE(about.st_mode)
+        return f"{folder} is open to others (mode {mode:04o}); allowed is 0700"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return f"{folder} is not writable"
     return None
@@ -89,7 +90,8 @@ def _cache() -> tuple[Path | None, str | None]:
 def cache_folder() -> Path | None:
     """Where compiled kernels are kept, or None when no folder may be used (see `cache_refusal`).
 
-    `HALFULP_CACHE_DIR` or `NUMBA_CACHE_DIR` choose another place. The folder belongs to the user alone (mode 0700).
+    `HALFULP_CACHE_DIR` or `NUMBA_CACHE_DIR` choose another place. The folder belongs to the user
+    alone (mode 0700).
     """
     return _cache()[0]
 
@@ -114,7 +116,8 @@ def _guard(cache: Any) -> None:
             save(signature, data)
         except OSError as error:
             warnings.warn(
-                f"{cache.cache_path}: a compiled kernel could not be kept ({error.strerror}); it is compiled again next time",
+                f"{cache.cache_path}: a compiled kernel could not be kept ({error.strerror});"
+                " it is compiled again next time",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -152,7 +155,10 @@ def device(function: Callable[..., Any]) -> Any:
 
 
 def direct(function: Callable[..., Any]) -> Any:
-    """Compile a function of int64 that Python calls without the interpreter's lock; kept on disk as kernels are."""
+    """Compile a function of int64 that Python calls without the interpreter's lock.
+
+    Kept on disk as kernels are. With NUMBA_DISABLE_JIT set, a call raises KernelsDisabled.
+    """
     if config.DISABLE_JIT:
         return _disabled
     dispatcher = numba.njit(nogil=True)(function)
@@ -163,14 +169,16 @@ def direct(function: Callable[..., Any]) -> Any:
 
 def _disabled(*arguments: int) -> None:
     raise KernelsDisabled(
-        "NUMBA_DISABLE_JIT is set, but halfulp's kernels exist only as compiled code; unset NUMBA_DISABLE_JIT"
+        "NUMBA_DISABLE_JIT is set, but halfulp's kernels exist only as compiled code;"
+        " unset NUMBA_DISABLE_JIT"
     )
 
 
 class Kernel:
-    """A compiled function of one int64, the address of its arguments; any thread may call it without the interpreter.
+    """A compiled function of one int64, the address of its arguments.
 
-    It is compiled at its first use and kept on disk under a digest of all that it depends on.
+    Any thread may call it without the interpreter. It is compiled at its first use and kept on
+    disk under a digest of all that it depends on.
     """
 
     def __init__(self, function: Callable[[int], None]) -> None:
@@ -185,7 +193,8 @@ class Kernel:
         """
         if config.DISABLE_JIT:
             _disabled()
-        compiled: Any = CFunc(self.function, ((types.int64,), types.void), locals={}, options={"nogil": True})
+        signature = (types.int64,), types.void
+        compiled: Any = CFunc(self.function, signature, locals={}, options={"nogil": True})
         if _cached(self.function, compiled.enable_caching):
             _guard(compiled._cache)
         compiled.compile()

@@ -1,7 +1,8 @@
 """Vector code as Python expressions: `Lanes` are n equal numbers.
 
-numba compiles scalar loops well and integer vector loops badly, so the kernels are written lane by lane on LLVM's own
-vectors. Nothing here is fast-math: the bits are fixed by the expression, whatever the processor's vectors are wide.
+numba compiles scalar loops well and integer vector loops badly, so the kernels are written lane by
+lane on LLVM's own vectors. Nothing here is fast-math: the bits are fixed by the expression,
+however wide the processor's vectors are.
 """
 
 from collections.abc import Sequence
@@ -32,11 +33,12 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     """`count` copies of a scalar."""
     undefined = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     first = builder.insert_element(undefined, scalar, I32(0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, count), [0] * count))
+    zeros = ir.Constant(ir.VectorType(I32, count), [0] * count)
+    return builder.shuffle_vector(first, undefined, zeros)
 
 
 class Lanes:
-    """A vector in a builder; operators act on every lane, plain numbers are constants of the same type."""
+    """A vector in a builder; operators act on every lane, numbers are constants of its type."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
         self.builder, self.value = builder, value
@@ -123,12 +125,14 @@ class Lanes:
 
     def convert(self, operation: str, kind: Any) -> "Lanes":
         """LLVM's conversions: zext, sext, trunc, fpext, fptrunc, sitofp, uitofp, fptosi."""
-        return self._of(getattr(self.builder, operation)(self.value, ir.VectorType(kind, self.count)))
+        target = ir.VectorType(kind, self.count)
+        return self._of(getattr(self.builder, operation)(self.value, target))
 
     def call(self, name: str, *arguments: "Lanes | Number") -> "Lanes":
         """An LLVM intrinsic on this type: fma, sqrt, umin, umax, smin, smax."""
         kind = ir.FunctionType(self.value.type, [self.value.type] * (1 + len(arguments)))
-        function = declare(self.builder.module, f"llvm.{name}.v{self.count}{_SUFFIX[self.kind]}", kind)
+        full_name = f"llvm.{name}.v{self.count}{_SUFFIX[self.kind]}"
+        function = declare(self.builder.module, full_name, kind)
         return self._of(self.builder.call(function, [self.value, *map(self._other, arguments)]))
 
     def fma(self, factor: "Lanes | Number", addend: "Lanes | Number") -> "Lanes":
@@ -145,13 +149,16 @@ def load(builder: ir.IRBuilder, address: ir.Value, kind: Any, count: int) -> Lan
 
 def store(builder: ir.IRBuilder, lanes: Lanes, address: ir.Value, streaming: bool = False) -> None:
     """Write lanes; `streaming` bypasses the caches and needs an address aligned to the vector."""
-    instruction = builder.store(lanes.value, builder.inttoptr(address, lanes.value.type.as_pointer()))
+    pointer = builder.inttoptr(address, lanes.value.type.as_pointer())
+    instruction = builder.store(lanes.value, pointer)
     instruction.align = lanes.count * BYTES[lanes.kind] if streaming else BYTES[lanes.kind]
     if streaming:
         instruction.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
 
 
-def load_parameters(builder: ir.IRBuilder, address: ir.Value, names: Sequence[str], count: int) -> "dict[str, Lanes]":
+def load_parameters(
+    builder: ir.IRBuilder, address: ir.Value, names: Sequence[str], count: int
+) -> "dict[str, Lanes]":
     """Vectors of the low 32 bits of consecutive int64 values, by name."""
     result = {}
     for index, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""What the kernels must know of a format, as plain integers: one compiled kernel serves every format."""
+"""What the kernels must know of a format, as integers: one compiled kernel serves every format."""
 
 import functools
 import struct
@@ -16,14 +16,21 @@ MAGNITUDE32 = 0x7FFFFFFF
 
 
 def fast32(fmt: FloatFormat) -> bool:
-    """Whether the float32 kernels serve `fmt`: float32 holds it, is nowhere coarser, and holds the magic number too."""
-    no_even_at_bottom = fmt.mantissa_bits == 0 and fmt.emin == -126  # between 0 and 2^-126 a tie goes to 0
+    """Whether the float32 kernels serve `fmt`.
+
+    float32 must hold its values, be nowhere coarser, and hold the magic number of `parameters32`.
+    """
+    # between 0 and 2^-126 a tie goes to 0
+    no_even_at_bottom = fmt.mantissa_bits == 0 and fmt.emin == -126
     magic_exponent = fmt.emin - fmt.mantissa_bits + 23
     return fmt.fits_float32 and fmt.emin >= -126 and magic_exponent <= 126 and not no_even_at_bottom
 
 
 def bits32(value: float) -> int:
-    """Bits of the float32 nearest to a float64, ties to even; in integers, so that no flush-to-zero can reach it."""
+    """Bits of the float32 nearest to a float64, ties to even; every NaN gives NAN32.
+
+    In integers, so that no flush-to-zero can reach it.
+    """
     (bits,) = struct.unpack("<Q", struct.pack("<d", value))
     sign, magnitude = bits >> 63 << 31, bits & ((1 << 63) - 1)
     if magnitude > 0x7FF << 52:
@@ -42,8 +49,8 @@ def bits32(value: float) -> int:
 #: Names and order of `parameters32`.
 NAMES32 = (
     "shift", "half", "odd", "mask", "min_normal", "magic", "max", "overflow", "infinity", "nan",
-    "base", "max_code", "overflow_code", "infinity_code", "nan_code", "sign_shift", "magnitude_codes", "normal_code",
-    "infinity_found", "subnormal_scale",
+    "base", "max_code", "overflow_code", "infinity_code", "nan_code", "sign_shift",
+    "magnitude_codes", "normal_code", "infinity_found", "subnormal_scale",
 )  # fmt: skip
 
 
@@ -51,9 +58,10 @@ NAMES32 = (
 def parameters32(fmt: FloatFormat, overflow: Overflow) -> npt.NDArray[np.int64]:
     """Constants of the nearest-even float32 kernels, in the order of NAMES32; needs fast32(fmt).
 
-    min_normal, magic: below the first normal value |x| + magic rounds to the subnormal grid, magic = 2^(emin - m + 23);
-    a format with float32's own exponent range needs none, min_normal is 0 then. Without mantissa bits every normal value
-    has an odd significand: `odd` is 0 there, and a tie goes to the larger magnitude.
+    min_normal, magic: below the first normal value |x| + magic rounds to the subnormal grid;
+    magic = 2^(emin - mantissa_bits + 23). A format with float32's own exponent range needs none:
+    min_normal is 0 then. Without mantissa bits every normal value has an odd significand: `odd` is
+    0 there, and a tie goes to the larger magnitude.
     """
     m, shift = fmt.mantissa_bits, 23 - fmt.mantissa_bits
     ordinary = fmt.emin > -126
@@ -95,13 +103,16 @@ def parameters32(fmt: FloatFormat, overflow: Overflow) -> npt.NDArray[np.int64]:
 
 #: Names and order of `parameters64`.
 NAMES64 = (
-    "mantissa", "emin", "table", "max_code", "overflow_plus", "overflow_minus", "infinity_code", "nan_code", "sign_shift", "bias",
-    "magnitude_codes", "infinity_found",
+    "mantissa", "emin", "table", "max_code", "overflow_plus", "overflow_minus", "infinity_code",
+    "nan_code", "sign_shift", "bias", "magnitude_codes", "infinity_found",
 )  # fmt: skip
 
 
 def _overflow_code(fmt: FloatFormat, rounding: Rounding, overflow: Overflow, negative: bool) -> int:
-    """Magnitude code of a finite value beyond the largest one (IEEE 754-2019, 7.4, and NUMERICS for to odd)."""
+    """Magnitude code of a finite value beyond the largest one.
+
+    Source: IEEE 754-2019, 7.4; for to odd NUMERICS.
+    """
     stays = (
         overflow is Overflow.SATURATE
         or rounding in (Rounding.TOWARD_ZERO, Rounding.TO_ODD)
@@ -114,7 +125,7 @@ def _overflow_code(fmt: FloatFormat, rounding: Rounding, overflow: Overflow, neg
 
 @functools.cache
 def parameters64(fmt: FloatFormat, rounding: Rounding, overflow: Overflow) -> npt.NDArray[np.int64]:
-    """Constants of the float64 kernels, for every format and deterministic rounding, in the order of NAMES64."""
+    """Constants of the float64 kernels, for any format and rounding, in the order of NAMES64."""
     magnitudes = (1 << (fmt.exponent_bits + fmt.mantissa_bits)) - 1
     nan_code = fmt.nan_code if fmt.nan_code is not None else 0
     values = {

@@ -9,7 +9,7 @@ Choice = TypeVar("Choice", bound=Enum)
 
 @unique
 class Rounding(StrEnum):
-    """How a value between two neighbours of a format is rounded (IEEE 754-2019, 4.3, and to odd)."""
+    """How a value between two neighbors of a format is rounded (IEEE 754-2019, 4.3, and to odd)."""
 
     NEAREST_EVEN = "nearest_even"  #: to the nearest; a tie to the one with an even significand
     NEAREST_AWAY = "nearest_away"  #: to the nearest; a tie to the larger magnitude
@@ -23,14 +23,17 @@ class Rounding(StrEnum):
 class Overflow(StrEnum):
     """What a finite value becomes that rounds past the largest finite one."""
 
-    INF = "inf"  #: the format's own answer: infinity; without one NaN; without either the largest finite
-    SATURATE = "saturate"  #: the largest finite value; an infinite source stays what it is
+    #: The format's own answer: infinity; without one NaN; without either the largest finite value.
+    INF = "inf"
+    #: The largest finite value; an infinite source stays what it is.
+    SATURATE = "saturate"
 
 
 def truth_table(away: Callable[[bool, bool, bool, bool], bool]) -> int:
-    """Pack `away(negative, odd, guard, sticky)` into 16 bits, bit index negative·8 + odd·4 + guard·2 + sticky.
+    """`away(negative, odd, guard, sticky)` for all 16 cases, as the bits of one integer.
 
-    A deterministic rounding is nothing more than this: does the magnitude take one more unit?
+    The bit's index is 8 negative + 4 odd + 2 guard + sticky. A deterministic rounding is nothing
+    more than this: does the magnitude take one more unit?
     """
     table = 0
     for index in range(16):
@@ -44,8 +47,12 @@ TRUTH_TABLES: dict[Rounding, int] = {
     Rounding.NEAREST_EVEN: truth_table(lambda neg, odd, guard, sticky: guard and (sticky or odd)),
     Rounding.NEAREST_AWAY: truth_table(lambda neg, odd, guard, sticky: guard),
     Rounding.TOWARD_ZERO: truth_table(lambda neg, odd, guard, sticky: False),
-    Rounding.TOWARD_POSITIVE: truth_table(lambda neg, odd, guard, sticky: not neg and (guard or sticky)),
-    Rounding.TOWARD_NEGATIVE: truth_table(lambda neg, odd, guard, sticky: neg and (guard or sticky)),
+    Rounding.TOWARD_POSITIVE: truth_table(
+        lambda neg, odd, guard, sticky: not neg and (guard or sticky)
+    ),
+    Rounding.TOWARD_NEGATIVE: truth_table(
+        lambda neg, odd, guard, sticky: neg and (guard or sticky)
+    ),
     Rounding.TO_ODD: truth_table(lambda neg, odd, guard, sticky: not odd and (guard or sticky)),
 }
 

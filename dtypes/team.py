@@ -1,6 +1,6 @@
-"""How workers and caller meet in compiled code: a slot of memory for each, atomic states, no interpreter.
+"""How workers and caller meet in compiled code: a slot for each, atomic states, no interpreter.
 
-A slot is a cache line: the state, the address of a kernel, the address of its arguments (int64 each).
+A slot is a cache line of int64: the state, the address of a kernel, the address of its arguments.
 """
 
 import llvmlite.binding
@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from halfulp.dtypes.jit import direct
 from halfulp.dtypes.lanes import I32, I64, declare
-from halfulp.dtypes.loops import native
+from halfulp.dtypes.natives import native
 
 SLOT = 64  # bytes
 ASLEEP, IDLE, JOB = 0, 1, 2  # states
@@ -22,7 +22,8 @@ def _pause(builder: ir.IRBuilder) -> None:
         hint = declare(builder.module, "llvm.aarch64.hint", ir.FunctionType(ir.VoidType(), [I32]))
         builder.call(hint, [I32(1)])  # yield
     else:
-        builder.call(declare(builder.module, "llvm.x86.sse2.pause", ir.FunctionType(ir.VoidType(), [])), [])
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(declare(builder.module, "llvm.x86.sse2.pause", kind), [])
 
 
 def _field(builder: ir.IRBuilder, slot: ir.Value, index: int) -> ir.Value:
@@ -44,11 +45,12 @@ def _build_call(function: ir.Function) -> None:
 
 
 def _build_serve(function: ir.Function) -> None:
-    """Run the jobs that arrive in a slot until none has come for a while; then the state is asleep."""
+    """Run the jobs that arrive in a slot; asleep when none has come for a while."""
     (slot,) = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     entry = builder.block
-    poll, work, idle, wait, tired, end = (builder.append_basic_block(n) for n in ("poll", "work", "idle", "wait", "tired", "end"))
+    names = ("poll", "work", "idle", "wait", "tired", "end")
+    poll, work, idle, wait, tired, end = (builder.append_basic_block(name) for name in names)
     builder.branch(poll)
     builder.position_at_end(poll)
     spins = builder.phi(I64)
@@ -76,7 +78,7 @@ def _build_serve(function: ir.Function) -> None:
 
 
 def _build_post(function: ir.Function) -> None:
-    """Hand jobs to the workers 1..count-1; `sleeping` receives a bit for each that must be woken."""
+    """Hand jobs to workers 1..count-1; `sleeping` receives a bit for each that must be woken."""
     slots, count, sleeping = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     before = builder.block
@@ -105,9 +107,8 @@ def _build_finish(function: ir.Function) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     _call(builder, slots)
     before = builder.block
-    head, look, busy, rest, after, end = (
-        builder.append_basic_block(name) for name in ("head", "look", "busy", "rest", "after", "end")
-    )
+    names = ("head", "look", "busy", "rest", "after", "end")
+    head, look, busy, rest, after, end = (builder.append_basic_block(name) for name in names)
     builder.branch(head)
     builder.position_at_end(head)
     index = builder.phi(I64)
@@ -149,7 +150,7 @@ def serve(slot: int) -> None:
 
 @direct
 def post(slots: int, count: int, sleeping: int) -> None:
-    """Start workers 1..count-1; the int64 at `sleeping` receives a bit for each that must be woken."""
+    """Start workers 1..count-1; `sleeping`, an address, receives a bit for each one to be woken."""
     _post((slots, count, sleeping))
 
 

@@ -1,7 +1,8 @@
 """One team of threads for every kernel, made when first needed, made anew in a forked child.
 
-The workers wait in compiled code, first spinning, then asleep: a BERT layer asks for a dozen short kernels one after the
-other, and waking a thread through the interpreter would cost more than many of them take.
+The workers wait in compiled code, first spinning, then asleep: a BERT layer asks for a dozen short
+kernels one after the other, and waking a thread through the interpreter would cost more than many
+of them take.
 """
 
 import os
@@ -34,7 +35,8 @@ class _Places:
     def __init__(self, count: int) -> None:
         self._memory, self.slots = _aligned((count + 1) * SLOT)
         start = self.slots - self._memory.ctypes.data
-        self.words: _Words = self._memory[start : start + (count + 1) * SLOT].view(np.int64).reshape(-1, SLOT // 8)
+        words = self._memory[start : start + (count + 1) * SLOT].view(np.int64)
+        self.words: _Words = words.reshape(-1, SLOT // 8)
         self.sleeping = self.slots + count * SLOT
         self._scratch: list[tuple[Any, int]] = []
 
@@ -45,7 +47,8 @@ class _Places:
 
     def prepare(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> _Words:
         """Write the jobs into the slots; the arguments must live until they have run."""
-        arguments = np.array([(*part, self.scratch(index)) for index, part in enumerate(parts)], np.int64)
+        given = [(*part, self.scratch(index)) for index, part in enumerate(parts)]
+        arguments = np.array(given, np.int64)
         self.words[: len(parts), FUNCTION] = kernel.address
         for index in range(len(parts)):
             self.words[index, ARGUMENTS] = arguments.ctypes.data + index * arguments.strides[0]
@@ -70,7 +73,8 @@ class _Team:
             number = len(self.bells) + 1
             bell: SimpleQueue[None] = SimpleQueue()
             slot = self.places.slots + number * SLOT
-            threading.Thread(target=self._work, args=(slot, bell), name=f"halfulp-{number}", daemon=True).start()
+            name = f"halfulp-{number}"
+            threading.Thread(target=self._work, args=(slot, bell), name=name, daemon=True).start()
             self.bells.append(bell)
 
     def run(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
@@ -103,7 +107,8 @@ if hasattr(os, "register_at_fork"):
 def _default_threads() -> int:
     given = os.environ.get("HALFULP_NUM_THREADS")
     if given is None:
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        affinity = hasattr(os, "sched_getaffinity")
+        count = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
         return min(count, MOST_THREADS)
     if not given.isdecimal() or not 1 <= int(given) <= MOST_THREADS:
         raise ValueError(f"HALFULP_NUM_THREADS={given!r}; allowed: 1 to {MOST_THREADS}")
@@ -111,7 +116,12 @@ def _default_threads() -> int:
 
 
 def get_num_threads() -> int:
-    """Threads that a kernel uses; at first HALFULP_NUM_THREADS, or else the processors this process may use."""
+    """Threads that a kernel uses.
+
+    At first HALFULP_NUM_THREADS, or else as many as this process may use processors, at most 63.
+
+    Raises ValueError when HALFULP_NUM_THREADS is no integer from 1 to 63.
+    """
     global _threads
     if _threads is None:
         _threads = _default_threads()
@@ -132,10 +142,11 @@ def set_num_threads(count: int) -> None:
 
 
 def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
-    """Run `kernel` on each part, the first in this thread, the others in workers; return when all are done.
+    """Run `kernel` on each part, the first here, the others in workers; return when all are done.
 
-    A part's arguments are int64; the address of SCRATCH_BYTES of scratch memory is added behind them. When another thread has
-    the team, or there is one part only, the parts run here one after the other.
+    A part's arguments are int64; the address of SCRATCH_BYTES of scratch memory is added behind
+    them. When another thread has the team, or there is one part only, the parts run here one after
+    the other.
     """
     if len(parts) > 1 and _team.busy.acquire(blocking=False):
         team = _team
@@ -153,7 +164,10 @@ def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
 
 
 def split(count: int, align: int, least: int) -> list[tuple[int, int]]:
-    """Cut range(count) into at most get_num_threads() pieces (start, stop), bounds multiples of `align`, none under `least`."""
+    """Cut range(count) into pieces (start, stop), at most one for each thread.
+
+    Inner bounds are multiples of `align`; there are no more pieces than count // least.
+    """
     pieces = max(1, min(get_num_threads(), count // max(least, 1)))
     step = -(-count // (pieces * align)) * align
     return [(start, min(count, start + step)) for start in range(0, count, step)] if count else []

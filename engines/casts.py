@@ -3,13 +3,13 @@
 Every native of this module is a `lane_grid`; the masks that it counts are, in this order, COUNTS.
 """
 
-from halfulp.dtypes.kernels import round_lanes
+from halfulp.dtypes.codec import round_lanes
 from halfulp.dtypes.lanes import F32, I32, Lanes
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32, SIGN32
 from halfulp.engines.grid import lane_grid
 
-#: overflow: a finite value became infinite, NaN or the largest one; underflow: a value became zero; then results that are
-#: NaN, and results that are infinite.
+#: overflow: a finite value became infinite, NaN or the largest one; underflow: a value became zero;
+#: then results that are NaN, and results that are infinite.
 COUNTS = ("overflow", "underflow", "nan", "infinity")
 #: Names of an integer format's parameters: bits of the float32 limits.
 INTEGER_NAMES = ("limit_plus", "limit_minus")
@@ -120,11 +120,17 @@ _KINDS = len(COUNTS)
 cast_float = lane_grid("halfulp_cast_float", _float_operand, [I32], I32, NAMES32, _KINDS)
 cast_float_high = lane_grid("halfulp_cast_float_high", _float_high, [I32], I32, NAMES32, _KINDS)
 cast_float_low = lane_grid("halfulp_cast_float_low", _float_low, [I32], I32, NAMES32, 0)
-cast_integer = lane_grid("halfulp_cast_integer", _integer_operand, [I32], I32, INTEGER_NAMES, _KINDS)
-cast_integer_high = lane_grid("halfulp_cast_integer_high", _integer_high, [I32], I32, INTEGER_NAMES, _KINDS)
+cast_integer = lane_grid(
+    "halfulp_cast_integer", _integer_operand, [I32], I32, INTEGER_NAMES, _KINDS
+)
+cast_integer_high = lane_grid(
+    "halfulp_cast_integer_high", _integer_high, [I32], I32, INTEGER_NAMES, _KINDS
+)
 cast_integer_low = lane_grid("halfulp_cast_integer_low", _integer_low, [I32], I32, INTEGER_NAMES, 0)
 evacuate = lane_grid("halfulp_evacuate", _evacuate, [I32, I32, I32], I32, NAMES32, _KINDS)
 canonical_nan = lane_grid("halfulp_canonical", _canonical, [I32], I32, (), _KINDS)
-evacuate_integer = lane_grid("halfulp_evacuate_integer", _evacuate_integer, [I32, I32, I32], I32, NAMES32, _KINDS)
+evacuate_integer = lane_grid(
+    "halfulp_evacuate_integer", _evacuate_integer, [I32, I32, I32], I32, NAMES32, _KINDS
+)
 add_integer = lane_grid("halfulp_add_integer", _add_integer, [I32, I32], I32, (), 0)
 to_integer = lane_grid("halfulp_to_integer", _to_integer, [I32], I32, (), 0)

@@ -76,7 +76,11 @@ class Chip:
         if self.wide is None:
             raise UnsupportedFormat(f"{self.name}: the data sheet gives no peak for {found.name}")
         if isinstance(found, IntFormat):
-            return Peak(self.wide.ops_per_s, self.wide.unit, f"{found.name} takes the fp32 path; {self.wide.source}")
+            return Peak(
+                self.wide.ops_per_s,
+                self.wide.unit,
+                f"{found.name} takes the fp32 path; {self.wide.source}",
+            )
         return self.wide
 
     @property
@@ -84,7 +88,9 @@ class Chip:
         """The 16-bit peak from array and clock; the data sheet's is a little higher."""
         if self.array is None:
             return None
-        return Peak(self.cores * self.array.ops_per_s, "TFLOPS", f"array x clock, {self.array.source}")
+        return Peak(
+            self.cores * self.array.ops_per_s, "TFLOPS", f"array x clock, {self.array.source}"
+        )
 
 
 _SHEET = "data sheet (announcement of Inferentia2, {page})"
@@ -107,7 +113,9 @@ INFERENTIA2 = Chip(
     cores=2,
     memory_bytes=32 * _GB,
     memory_bytes_per_s=820 * _GB,
-    int8=Peak(380 * _TERA, "TOPS", _SHEET.format(page="inferentia2.rst") + "; no compiler path reaches it"),
+    int8=Peak(
+        380 * _TERA, "TOPS", _SHEET.format(page="inferentia2.rst") + "; no compiler path reaches it"
+    ),
     half=Peak(190 * _TERA, "TFLOPS", _SHEET.format(page="inferentia2.rst")),
     wide=Peak(47.5 * _TERA, "TFLOPS", _SHEET.format(page="inferentia2.rst")),
     array=Array(128, 128, 2.8e9, "trainium_inferentia2_arch.rst"),

@@ -72,15 +72,25 @@ class NeuronCore:
         if fmt in known:
             return
         eight_bits = isinstance(fmt, FloatFormat) and fmt.bits == 8
-        if isinstance(fmt, FloatFormat) and fmt.bits == 8 and self.cfp8 and fmt.specials is Specials.IEEE and fast32(fmt):
+        if (
+            isinstance(fmt, FloatFormat)
+            and fmt.bits == 8
+            and self.cfp8
+            and fmt.specials is Specials.IEEE
+            and fast32(fmt)
+        ):
             return
-        allowed = ", ".join(sorted(item.name for item in known)) + (", cfp8(E,M[,bias=B])" if self.cfp8 else "")
+        allowed = ", ".join(sorted(item.name for item in known)) + (
+            ", cfp8(E,M[,bias=B])" if self.cfp8 else ""
+        )
         reason = ""
         if fmt == E4M3FN:
             reason = "e4m3fn is OCP's format of later cores; here e4m3 is IEEE style, up to 240 (EVRF051). "
         elif eight_bits and self.cfp8:
             reason = "cFP8 is IEEE style, with a bias that keeps its values within float32's normal range (assumed). "
-        raise UnsupportedFormat(f"{self.name} has no {fmt.name} {use}. {reason}It takes {allowed} ({self.source})")
+        raise UnsupportedFormat(
+            f"{self.name} has no {fmt.name} {use}. {reason}It takes {allowed} ({self.source})"
+        )
 
 
 NEURONCORE_V1 = NeuronCore(

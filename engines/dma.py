@@ -26,7 +26,8 @@ class DmaEngine:
 
         table (rows, columns); indices: integers of any shape; returns (*indices.shape, columns).
 
-        Raises TypeError for indices that are no integers, ValueError for an index outside the table.
+        Raises TypeError for indices that are no integers, ValueError for an index outside the
+        table.
         """
         fmt = as_float_format(out_format, "out_format")
         self.core.check_result(fmt)
@@ -39,7 +40,9 @@ class DmaEngine:
         if where.dtype.kind not in "iu":
             raise TypeError(f"indices are {where.dtype}; needed: integers")
         if where.size and not (0 <= where.min() and where.max() < rows.shape[0]):
-            raise ValueError(f"indices from {where.min()} to {where.max()}; the table has {rows.shape[0]} rows")
+            raise ValueError(
+                f"indices from {where.min()} to {where.max()}; the table has {rows.shape[0]} rows"
+            )
         out, counts = apply_flat(rows[where], Activation.COPY, 1.0, -0.0, fmt)
         record("dma", "gather", (rows.shape, where.shape, out.shape), ("fp32", "int32", fmt.name), counts,
                size_bytes=4 * (out.size + where.size) + size_bytes(fmt, out.size))  # fmt: skip

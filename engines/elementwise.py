@@ -5,7 +5,7 @@ from typing import Any
 
 from halfulp.dtypes.jit import device, kernel
 from halfulp.dtypes.lanes import F32, I32, Lanes
-from halfulp.dtypes.loops import begin_exact, end_exact, unpack
+from halfulp.dtypes.natives import begin_exact, end_exact, unpack
 from halfulp.dtypes.parameters import NAMES32
 from halfulp.engines.casts import COUNTS, float_cast
 from halfulp.engines.functions import Activation, apply
@@ -61,7 +61,9 @@ def _activation_grid(function: Activation) -> Any:
         x, bias = (lanes.bits(F32) for lanes in inputs)
         return float_cast(apply(function, x * scale + bias).bits(I32), given)
 
-    return lane_grid(f"halfulp_activation_{function.value}", body, [I32, I32], I32, NAMES32, len(COUNTS))
+    return lane_grid(
+        f"halfulp_activation_{function.value}", body, [I32, I32], I32, NAMES32, len(COUNTS)
+    )
 
 
 def _select(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
@@ -73,7 +75,9 @@ def _select(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
 
 select_grid = lane_grid("halfulp_select", _select, [I32, I32], I32, NAMES32, len(COUNTS))
 add_grid, subtract_grid, multiply_grid, divide_grid, max_grid, min_grid = map(_alu_grid, AluOp)
-copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, reciprocal_grid = map(_activation_grid, Activation)
+copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, reciprocal_grid = map(
+    _activation_grid, Activation
+)
 
 
 @device
@@ -99,7 +103,9 @@ def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_st
 @kernel
 def tensor_tensor(arguments: int) -> None:
     """out[r, c] = round(a[r, c] op b[r, c]); strides in bytes, 0 repeats a row; `op` indexes AluOp."""
-    op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts, environment = unpack(arguments, 12)
+    op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts, environment = (
+        unpack(arguments, 12)
+    )
     begin_exact((environment,))
     _alu(op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts)
     end_exact((environment,))
@@ -108,12 +114,26 @@ def tensor_tensor(arguments: int) -> None:
 @kernel
 def reduce_columns(arguments: int) -> None:
     """out[c] = out[c] op x[0, c] op x[1, c] ... in that order, each step rounded to float32; for each of the items."""
-    op, x, x_stride, out, first, last, rows, columns, given, counts, environment = unpack(arguments, 11)
+    op, x, x_stride, out, first, last, rows, columns, given, counts, environment = unpack(
+        arguments, 11
+    )
     begin_exact((environment,))
     for item in range(first, last):
         place = out + item * columns * 4
         for row in range(rows):
-            _alu(op, place, 0, x + (item * rows + row) * x_stride, 0, place, 0, 1, columns, given, counts)
+            _alu(
+                op,
+                place,
+                0,
+                x + (item * rows + row) * x_stride,
+                0,
+                place,
+                0,
+                1,
+                columns,
+                given,
+                counts,
+            )
     end_exact((environment,))
 
 
@@ -124,19 +144,35 @@ def activation(arguments: int) -> None:
      environment) = unpack(arguments, 13)  # fmt: skip
     begin_exact((environment,))
     if function == 0:
-        copy_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        copy_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     elif function == 1:
-        exp_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        exp_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     elif function == 2:
-        tanh_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        tanh_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     elif function == 3:
-        gelu_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        gelu_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     elif function == 4:
-        relu_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        relu_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     elif function == 5:
-        sqrt_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        sqrt_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     elif function == 6:
-        rsqrt_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        rsqrt_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     else:
-        reciprocal_grid((x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts))
+        reciprocal_grid(
+            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
+        )
     end_exact((environment,))

@@ -1,8 +1,10 @@
 """The functions of the Scalar Engine on float32 lanes: float64 arithmetic of a fixed order, rounded to float32 at the end.
 
-Meant is the float32 nearest to the true value (assumed: the hardware's tables are not public). The float64 error is a few
-units of 2^-53, so a result differs from the nearest only where the true value lies that close to a tie; none of 16 million
-sampled inputs did (tests/engines/test_functions.py keeps the sampled comparison). No libm: its bits change with the machine.
+Meant is the float32 nearest to the true value (assumed: the hardware's tables are not public). The
+float64 error is a few units of 2^-53, so a result differs from the nearest only where the true
+value lies that close to a tie; none of 16 million sampled inputs did
+(tests/engines/test_functions.py keeps the sampled comparison). No libm: its bits change with the
+machine.
 """
 
 from collections.abc import Sequence
@@ -26,8 +28,8 @@ class Activation(StrEnum):
     RECIPROCAL = "reciprocal"
 
 
-# e^r for |r| <= ln(2)/2, and Phi(-a) e^(a^2/2) in t = (a - 3) / (a + 3) for 0 <= a <= 15: Chebyshev fits
-# (mpmath.chebyfit, 40 digits; relative error under 2^-53), ascending powers
+# e^r for |r| <= ln(2)/2, and Phi(-a) e^(a^2/2) in t = (a - 3) / (a + 3) for 0 <= a <= 15: Chebyshev
+# fits (mpmath.chebyfit, 40 digits; relative error under 2^-53), ascending powers
 _EXP = tuple(map(float.fromhex, (
     "0x1p+0", "0x1p+0", "0x1p-1", "0x1.5555555555562p-3", "0x1.5555555555559p-5", "0x1.111111110db76p-7",
     "0x1.6c16c16c14d77p-10", "0x1.a01a01b80226dp-13", "0x1.a01a01adc27e2p-16", "0x1.71dde76ab2e80p-19",
@@ -41,7 +43,9 @@ _TAIL = tuple(map(float.fromhex, (
     "-0x1.9097087f57c58p-22", "-0x1.9faeb5f6f3a89p-24", "0x1.bf683cfa0d780p-25", "0x1.96c159150a80ap-25",
     "0x1.156c6efc13b2cp-27", "-0x1.e0baa524f23b9p-28", "-0x1.2926572d8765ap-28", "-0x1.ace39549cce2dp-31",
 )))  # fmt: skip
-_LN2, _LN2_REST, _PER_LN2 = map(float.fromhex, ("0x1.62e42fefa39efp-1", "0x1.abc9e3b39803fp-56", "0x1.71547652b82fep+0"))
+_LN2, _LN2_REST, _PER_LN2 = map(
+    float.fromhex, ("0x1.62e42fefa39efp-1", "0x1.abc9e3b39803fp-56", "0x1.71547652b82fep+0")
+)
 _ROUNDER = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits
 _MAGNITUDE64 = 0x7FFFFFFFFFFFFFFF
 
@@ -51,7 +55,9 @@ def _polynomial(coefficients: Sequence[float], x: Lanes) -> Lanes:
     terms: list[Lanes] = []
     for i in range(0, len(coefficients), 2):
         last = i + 1 == len(coefficients)
-        terms.append(x.like(coefficients[i]) if last else x.fma(coefficients[i + 1], x.like(coefficients[i])))
+        terms.append(
+            x.like(coefficients[i]) if last else x.fma(coefficients[i + 1], x.like(coefficients[i]))
+        )
     while len(terms) > 1:
         x = x * x
         paired = [terms[i + 1].fma(x, terms[i]) for i in range(0, len(terms) - 1, 2)]

@@ -1,6 +1,7 @@
 """Loops over the rows of matrices, and blocks that are moved or transposed: what the engines' kernels are made of.
 
-Everything here runs between `begin_exact` and `end_exact`; addresses, strides (in bytes) and counts are int64.
+Everything here runs between `begin_exact` and `end_exact`; addresses, strides (in bytes) and counts
+are int64.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from halfulp.dtypes.lanes import (
     splat,
     store,
 )
-from halfulp.dtypes.loops import add_counts, copy_lanes, native
+from halfulp.dtypes.loops import add_counts, add_masks, copy_lanes, first_lanes
+from halfulp.dtypes.natives import native
 
 LANES = 16
 #: body(inputs, parameters, scale) -> (output, masks whose set lanes are counted)
@@ -30,10 +32,14 @@ GridBody = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Lanes, list[La
 class Counter:
     """A loop over [0, stop) in steps: `with` gives the index, vectors carried along are `sums`."""
 
-    def __init__(self, builder: ir.IRBuilder, stop: ir.Value, step: int, sums: Sequence[Lanes] = ()) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, stop: ir.Value, step: int, sums: Sequence[Lanes] = ()
+    ) -> None:
         self.builder, self.stop, self.step = builder, stop, step
         before = builder.block
-        self.head, self.loop, self.rest = (builder.append_basic_block(name) for name in ("head", "loop", "rest"))
+        self.head, self.loop, self.rest = (
+            builder.append_basic_block(name) for name in ("head", "loop", "rest")
+        )
         builder.branch(self.head)
         builder.position_at_end(self.head)
         self.index = builder.phi(I64)
@@ -59,16 +65,26 @@ class Counter:
         return self.sums
 
 
-def offset(builder: ir.IRBuilder, base: ir.Value, index: ir.Value, stride: ir.Value | int) -> ir.Value:
+def offset(
+    builder: ir.IRBuilder, base: ir.Value, index: ir.Value, stride: ir.Value | int
+) -> ir.Value:
     step = I64(stride) if isinstance(stride, int) else stride
     return builder.add(base, builder.mul(index, step))
 
 
-def lane_grid(name: str, body: GridBody, inputs: Sequence[Any], output: Any, parameters: Sequence[str], counted: int) -> Any:
+def lane_grid(
+    name: str,
+    body: GridBody,
+    inputs: Sequence[Any],
+    output: Any,
+    parameters: Sequence[str],
+    counted: int,
+) -> Any:
     """A native that maps `body` over matrices.
 
-    name((input, its row stride, ..., output, its row stride, rows, columns, parameters, scale bits, counts)). An input row
-    stride of 0 repeats one row. `counted` masks are added to int64 values at `counts`.
+    name((input, its row stride, ..., output, its row stride, rows, columns, parameters, scale bits,
+    counts)). An input row stride of 0 repeats one row. `counted` masks are added to int64 values at
+    `counts`.
     """
 
     def row(builder: ir.IRBuilder, places: list[ir.Value], given: dict[str, Lanes], scale: Lanes, columns: ir.Value,
@@ -76,15 +92,25 @@ def lane_grid(name: str, body: GridBody, inputs: Sequence[Any], output: Any, par
         kinds = [*inputs, output]
         whole = builder.sub(columns, builder.srem(columns, I64(LANES)))
         loop = Counter(builder, whole, LANES, sums)
-        at = [offset(builder, place, loop.index, BYTES[kind]) for place, kind in zip(places, kinds, strict=True)]
-        loaded = [load(builder, place, kind, LANES) for place, kind in zip(at, inputs, strict=False)]
+        at = [
+            offset(builder, place, loop.index, BYTES[kind])
+            for place, kind in zip(places, kinds, strict=True)
+        ]
+        loaded = [
+            load(builder, place, kind, LANES) for place, kind in zip(at, inputs, strict=False)
+        ]
         result, masks = body(loaded, given, scale)
         store(builder, result, at[-1])
         sums = loop.close(_count(masks, loop.sums))
         # the rest of the row goes through buffers, all of whose lanes exist
         rest = builder.sub(columns, whole)
-        single = Counter(builder, builder.zext(builder.icmp_signed(">", rest, I64(0)), I64), 1, sums)
-        at = [offset(builder, place, whole, BYTES[kind]) for place, kind in zip(places, kinds, strict=True)]
+        single = Counter(
+            builder, builder.zext(builder.icmp_signed(">", rest, I64(0)), I64), 1, sums
+        )
+        at = [
+            offset(builder, place, whole, BYTES[kind])
+            for place, kind in zip(places, kinds, strict=True)
+        ]
         loaded = []
         for place, kind, buffer in zip(at, inputs, buffers, strict=False):
             builder.store(constant(kind, LANES, 0), buffer)
@@ -93,7 +119,9 @@ def lane_grid(name: str, body: GridBody, inputs: Sequence[Any], output: Any, par
         result, masks = body(loaded, given, scale)
         builder.store(result.value, buffers[-1])
         copy_lanes(builder, builder.ptrtoint(buffers[-1], I64), at[-1], rest, output)
-        numbers = Lanes(builder, ir.Constant(ir.VectorType(I32, LANES), [I32(lane) for lane in range(LANES)]))
+        numbers = Lanes(
+            builder, ir.Constant(ir.VectorType(I32, LANES), [I32(lane) for lane in range(LANES)])
+        )
         used = numbers < Lanes(builder, splat(builder, builder.trunc(rest, I32), LANES))
         return single.close(_count([mask & used for mask in masks], single.sums))
 
@@ -106,7 +134,10 @@ def lane_grid(name: str, body: GridBody, inputs: Sequence[Any], output: Any, par
         buffers = [builder.alloca(ir.VectorType(kind, LANES)) for kind in (*inputs, output)]
         zero = [Lanes(builder, constant(I32, LANES, 0))] * counted
         loop = Counter(builder, rows, 1, zero)
-        places = [offset(builder, base, loop.index, stride) for base, stride in zip(bases, strides, strict=True)]
+        places = [
+            offset(builder, base, loop.index, stride)
+            for base, stride in zip(bases, strides, strict=True)
+        ]
         sums = row(builder, places, given, scale, columns, loop.sums, buffers)
         add_counts(builder, loop.close(sums), counts)
         builder.ret_void()
@@ -132,9 +163,14 @@ def _build_clear(function: ir.Function) -> None:
     target, count = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     whole = builder.sub(count, builder.srem(count, I64(LANES)))
-    for base, stop, lanes in ((target, whole, LANES), (offset(builder, target, whole, 4), builder.sub(count, whole), 1)):
+    for base, stop, lanes in (
+        (target, whole, LANES),
+        (offset(builder, target, whole, 4), builder.sub(count, whole), 1),
+    ):
         loop = Counter(builder, stop, lanes)
-        store(builder, Lanes(builder, constant(I32, lanes, 0)), offset(builder, base, loop.index, 4))
+        store(
+            builder, Lanes(builder, constant(I32, lanes, 0)), offset(builder, base, loop.index, 4)
+        )
         loop.close()
     builder.ret_void()
 
@@ -143,7 +179,10 @@ def _build_transpose(function: ir.Function) -> None:
     """A 16 x 16 block of 32-bit elements: a perfect shuffle of rows i and i + 8, four times, is the transpose."""
     source, source_stride, target, target_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    rows = [load(builder, offset(builder, source, I64(i), source_stride), I32, LANES).value for i in range(LANES)]
+    rows = [
+        load(builder, offset(builder, source, I64(i), source_stride), I32, LANES).value
+        for i in range(LANES)
+    ]
     for _ in range(4):
         mixed = []
         for i in range(8):

@@ -84,5 +84,17 @@ def record(
     ledger = _current.get()
     if ledger is not None:
         overflow, underflow, nan, infinity = counts.tolist()
-        entry = Record(ledger.layer, engine, instruction, shapes, formats, macs, size_bytes, overflow, underflow, nan, infinity)
+        entry = Record(
+            ledger.layer,
+            engine,
+            instruction,
+            shapes,
+            formats,
+            macs,
+            size_bytes,
+            overflow,
+            underflow,
+            nan,
+            infinity,
+        )
         ledger.records.append(entry)

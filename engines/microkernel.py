@@ -1,7 +1,7 @@
 """The inner loop of the systolic array: for each K tile one chain of fused multiply-adds from +0, then one addition to PSUM.
 
-A matrix product's inner kernel already computes each output as one chain in k, so the array's order costs one addition and
-one load and store of the output every 128 steps, no more.
+A matrix product's inner kernel already computes each output as one chain in k, so the array's order
+costs one addition and one load and store of the output every 128 steps, no more.
 """
 
 from typing import Any
@@ -11,20 +11,21 @@ from llvmlite import ir
 from numba.core import config
 
 from halfulp.dtypes.lanes import BYTES, F32, I8, I64, declare, splat
-from halfulp.dtypes.loops import native
+from halfulp.dtypes.natives import native
 
 PANEL = 32  # columns of a packed panel
 ROW_BLOCK = 128  # rows of A that are packed at once
 K_BLOCK = 1024  # columns of A that are packed at once
-#: Floats between packed rows of A: 72 cache lines, so that the rows of a step fall into different sets of the first cache.
+#: Floats between packed rows of A: 72 cache lines, so that the rows of a step fall into different
+#: sets of the first cache.
 ROW_STRIDE = K_BLOCK + 128
 
 
 def _vectors() -> tuple[int, int]:
     """Floats in a vector and rows of the micro-kernel, for the processor that numba compiles for.
 
-    8 x 2 accumulators of 16 floats hide the latency of the multiply-add; with 16 registers of 8 floats 6 x 2 fit. The bits do
-    not depend on it: LLVM splits what a processor has not.
+    8 x 2 accumulators of 16 floats hide the latency of the multiply-add; with 16 registers of 8
+    floats 6 x 2 fit. The bits do not depend on it: LLVM splits what a processor has not.
     """
     if config.CPU_FEATURES:
         wide = "+avx512f" in config.CPU_FEATURES
@@ -39,7 +40,9 @@ VECTOR, ROWS = _vectors()
 COLUMNS = 2 * VECTOR  # columns of one call; a divisor of PANEL
 
 
-def _chain(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, steps: ir.Value) -> tuple[list[list[Any]], ir.Value, ir.Value]:
+def _chain(
+    builder: ir.IRBuilder, a: ir.Value, b: ir.Value, steps: ir.Value
+) -> tuple[list[list[Any]], ir.Value, ir.Value]:
     """acc[i][j] = fma(a[i, k], b[k, j], acc[i][j]) for k < steps, from +0; also the addresses behind the tile."""
     vector = ir.VectorType(F32, VECTOR)
     fma = declare(builder.module, f"llvm.fma.v{VECTOR}f32", ir.FunctionType(vector, [vector] * 3))
@@ -58,7 +61,9 @@ def _chain(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, steps: ir.Value) -> 
     base = builder.inttoptr(at_a, I8.as_pointer())
     results = []
     for i, row in enumerate(sums):
-        pointer = builder.bitcast(builder.gep(base, [I64(i * ROW_STRIDE * 4)], source_etype=I8), F32.as_pointer())
+        pointer = builder.bitcast(
+            builder.gep(base, [I64(i * ROW_STRIDE * 4)], source_etype=I8), F32.as_pointer()
+        )
         factor = splat(builder, builder.load(pointer, align=4), VECTOR)
         results.append([builder.call(fma, [factor, columns[j], row[j]]) for j in range(2)])
     following = builder.add(k, I64(1)), builder.add(at_a, I64(4)), builder.add(at_b, I64(PANEL * 4))
@@ -73,11 +78,15 @@ def _chain(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, steps: ir.Value) -> 
     return results, following[1], following[2]
 
 
-def _store(builder: ir.IRBuilder, c: ir.Value, stride: ir.Value, sums: list[list[Any]], add: bool) -> None:
+def _store(
+    builder: ir.IRBuilder, c: ir.Value, stride: ir.Value, sums: list[list[Any]], add: bool
+) -> None:
     vector = ir.VectorType(F32, VECTOR)
     for i, row in enumerate(sums):
         for j, value in enumerate(row):
-            place = builder.add(c, builder.add(builder.mul(stride, I64(i)), I64(j * VECTOR * BYTES[F32])))
+            place = builder.add(
+                c, builder.add(builder.mul(stride, I64(i)), I64(j * VECTOR * BYTES[F32]))
+            )
             pointer = builder.inttoptr(place, vector.as_pointer())
             total = builder.fadd(builder.load(pointer, align=4), value) if add else value
             builder.store(total, pointer, align=4)
@@ -87,7 +96,9 @@ def _build(function: ir.Function) -> None:
     a, b, c, stride, tiles, tile_rows, last_rows, first = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     entry = builder.block
-    tile, over, add, after, end = (builder.append_basic_block(n) for n in ("tile", "over", "add", "after", "end"))
+    tile, over, add, after, end = (
+        builder.append_basic_block(n) for n in ("tile", "over", "add", "after", "end")
+    )
     builder.branch(tile)
     builder.position_at_end(tile)
     index, at_a, at_b = (builder.phi(I64) for _ in range(3))
@@ -95,7 +106,9 @@ def _build(function: ir.Function) -> None:
         phi.add_incoming(start, entry)
     last = builder.icmp_signed("==", index, builder.sub(tiles, I64(1)))
     sums, next_a, next_b = _chain(builder, at_a, at_b, builder.select(last, last_rows, tile_rows))
-    overwrite = builder.and_(builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0)))
+    overwrite = builder.and_(
+        builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0))
+    )
     builder.cbranch(overwrite, over, add)
     for block, adds in ((over, False), (add, True)):
         builder.position_at_end(block)
@@ -110,6 +123,7 @@ def _build(function: ir.Function) -> None:
     builder.ret_void()
 
 
-#: multiply((a, b, c, c stride, tiles, rows of a tile, rows of the last tile, first)): ROWS rows of packed A (ROW_STRIDE apart)
-#: times COLUMNS columns of a panel; the first tile overwrites c where first is not 0. At least one tile of one row.
+#: multiply((a, b, c, c stride, tiles, rows of a tile, rows of the last tile, first)): ROWS rows of
+#: packed A (ROW_STRIDE apart) times COLUMNS columns of a panel; the first tile overwrites c where
+#: first is not 0. At least one tile of one row.
 multiply = native("halfulp_multiply", 8, _build, guarded=False)

@@ -67,7 +67,9 @@ def broadcast_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
         return np.broadcast_shapes(*shapes.values())
     except ValueError:
         given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"shapes do not go together: {given}; each axis must be equal or 1") from None
+        raise ValueError(
+            f"shapes do not go together: {given}; each axis must be equal or 1"
+        ) from None
 
 
 def contiguous(x: Floats) -> Floats:

@@ -1,15 +1,15 @@
 """Normalisations over the rows of a matrix: softmax and LayerNorm, in a specified order of addition.
 
-A sum along a row is one chain, so sixteen rows are turned into the lanes of a vector: then each step of the chain serves them
-all. The order is sequential (assumed, NUMERICS section 4), LayerNorm's as bn_stats: even and odd elements of chunks of 512.
+A sum along a row is one chain, so sixteen rows are turned into the lanes of a vector: then each
+step of the chain serves them all. The order is sequential (assumed, NUMERICS section 4),
+LayerNorm's as bn_stats: even and odd elements of chunks of 512.
 """
-
 
 from llvmlite import ir
 
 from halfulp.dtypes.jit import device, kernel
 from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
-from halfulp.dtypes.loops import begin_exact, end_exact, native, unpack
+from halfulp.dtypes.natives import begin_exact, end_exact, native, unpack
 from halfulp.engines.casts import cast_float
 from halfulp.engines.functions import Activation, apply
 from halfulp.engines.grid import LANES, Counter, clear, move, offset, transpose
@@ -43,12 +43,16 @@ def _build_softmax(function: ir.Function) -> None:
     nothing = largest.equals(float("-inf")) & witness.equals(float("-inf"))
     loop = Counter(builder, columns, 1)
     share = _at(builder, turned, loop.index) * inverse
-    store(builder, nothing.where(share.like(0.0), share), offset(builder, turned, loop.index, _COLUMN))
+    store(
+        builder, nothing.where(share.like(0.0), share), offset(builder, turned, loop.index, _COLUMN)
+    )
     loop.close()
     builder.ret_void()
 
 
-def _group(builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, count: ir.Value) -> tuple[Lanes, Lanes, Lanes]:
+def _group(
+    builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, count: ir.Value
+) -> tuple[Lanes, Lanes, Lanes]:
     """bn_stats of `count` elements from `start` in steps of 2: (count, mean, variance * count), two passes."""
     number = Lanes(builder, splat(builder, builder.sitofp(count, F32), LANES))
 
@@ -114,7 +118,9 @@ sum_lanes = native("halfulp_sum", 3, _build_sum, guarded=False)
 
 
 @device
-def _turn(source: int, stride: int, target: int, target_stride: int, rows: int, columns: int, spare: int) -> None:
+def _turn(
+    source: int, stride: int, target: int, target_stride: int, rows: int, columns: int, spare: int
+) -> None:
     """target[c, r] = source[r, c] for rows, columns <= 16; whole 16 x 16 blocks are written."""
     if rows == 16 and columns == 16:
         transpose((source, stride, target, target_stride))
@@ -144,7 +150,20 @@ def _turn_out(turned: int, out: int, stride: int, rows: int, columns: int, spare
 @kernel
 def softmax(arguments: int) -> None:
     """Rows first..last; `turned` holds columns (rounded up to 16) times 16 floats, `spare` 256."""
-    x, x_stride, out, out_stride, first, last, columns, given, counts, turned, spare, environment = unpack(arguments, 12)
+    (
+        x,
+        x_stride,
+        out,
+        out_stride,
+        first,
+        last,
+        columns,
+        given,
+        counts,
+        turned,
+        spare,
+        environment,
+    ) = unpack(arguments, 12)
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
@@ -175,7 +194,9 @@ def layernorm(arguments: int) -> None:
 @kernel
 def sums(arguments: int) -> None:
     """out[r] = round(sum of row r, in index order from +0); `out` is contiguous."""
-    x, x_stride, out, first, last, columns, given, counts, turned, spare, environment = unpack(arguments, 11)
+    x, x_stride, out, first, last, columns, given, counts, turned, spare, environment = unpack(
+        arguments, 11
+    )
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)

@@ -18,20 +18,30 @@ if TYPE_CHECKING:
 class ScalarEngine:
     """func(x * scale + bias) in fp32, then a cast.
 
-    Source: trainium_inferentia2_arch.rst (fp32 inside, scale and bias: documented); that x * scale and + bias round once
-    each, and that a function gives the nearest fp32, is assumed (NUMERICS section 4).
+    Source: trainium_inferentia2_arch.rst (fp32 inside, scale and bias: documented); that x * scale
+    and + bias round once each, and that a function gives the nearest fp32, is assumed (NUMERICS
+    section 4).
     """
 
     core: "NeuronCore"
 
     def activation(
-        self, x: Any, function: Activation | str, *, scale: float = 1.0, bias: float = 0.0, out_format: Format | str = FP32
+        self,
+        x: Any,
+        function: Activation | str,
+        *,
+        scale: float = 1.0,
+        bias: float = 0.0,
+        out_format: Format | str = FP32,
     ) -> Any:
         """function(x * scale + bias), any shape, rounded to `out_format`.
 
         Raises ValueError for an unknown function.
         """
-        fmt, found = as_float_format(out_format, "out_format"), choice(Activation, function, "function")
+        fmt, found = (
+            as_float_format(out_format, "out_format"),
+            choice(Activation, function, "function"),
+        )
         self.core.check_result(fmt)
         array, give = open_floats(x)
         # x + -0 is x, also for -0

@@ -1,11 +1,12 @@
 """Drivers of the systolic array: blocks, panels and edges around the micro-kernel.
 
-All arguments are int64: addresses, strides in bytes, counts. An operand's KIND says how it is cast; two-part kinds hold the
-high and the low halves of fp32 (`halfulp.engines.casts.high_part`), which meet in four passes a K tile.
+All arguments are int64: addresses, strides in bytes, counts. An operand's KIND says how it is cast;
+two-part kinds hold the high and the low halves of fp32 (`halfulp.engines.casts.high_part`), which
+meet in four passes a K tile.
 """
 
 from halfulp.dtypes.jit import device, kernel
-from halfulp.dtypes.loops import begin_exact, end_exact, unpack
+from halfulp.dtypes.natives import begin_exact, end_exact, unpack
 from halfulp.dtypes.threads import SCRATCH_BYTES
 from halfulp.engines.casts import (
     add_integer,
@@ -55,12 +56,16 @@ def _cast(kind: int, source: int, stride: int, target: int, target_stride: int, 
         cast_float((source, stride, target, target_stride, rows, columns, given, scale, counts))
     elif kind == FLOAT_PARTS:
         cast_float_low((source, stride, low, target_stride, rows, columns, given, scale, counts))
-        cast_float_high((source, stride, target, target_stride, rows, columns, given, scale, counts))
+        cast_float_high(
+            (source, stride, target, target_stride, rows, columns, given, scale, counts)
+        )
     elif kind == INTEGER:
         cast_integer((source, stride, target, target_stride, rows, columns, given, scale, counts))
     else:
         cast_integer_low((source, stride, low, target_stride, rows, columns, given, scale, counts))
-        cast_integer_high((source, stride, target, target_stride, rows, columns, given, scale, counts))
+        cast_integer_high(
+            (source, stride, target, target_stride, rows, columns, given, scale, counts)
+        )
 
 
 @device
@@ -92,7 +97,19 @@ def _pack_panel(source: int, stride: int, turned: int, panel: int, low: int, col
             clear((low, depth * PANEL))
     if turned:
         _turn(source, stride, panel, columns, depth, scratch)
-        _cast(kind, panel, _PANEL_BYTES, panel, _PANEL_BYTES, low, 1, depth * PANEL, given, scale, counts)
+        _cast(
+            kind,
+            panel,
+            _PANEL_BYTES,
+            panel,
+            _PANEL_BYTES,
+            low,
+            1,
+            depth * PANEL,
+            given,
+            scale,
+            counts,
+        )
     else:
         _cast(kind, source, stride, panel, _PANEL_BYTES, low, depth, columns, given, scale, counts)
 
@@ -113,7 +130,9 @@ def pack_panels(arguments: int) -> None:
 
 
 @device
-def _step(a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int) -> None:
+def _step(
+    a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int
+) -> None:
     """One micro-kernel tile over a block of `depth` rows of k, in one pass or four."""
     if passes == 1:
         tiles = (depth + K_TILE - 1) // K_TILE
@@ -158,7 +177,20 @@ def _panel(a: int, b: int, low: int, c: int, stride: int, height: int, width: in
             if rows == ROWS and columns == COLUMNS and psum <= PSUM_FLOAT:
                 _step(at_a, b + n * 4, low + n * 4, at_c, stride, depth, first, passes)
             else:
-                _corner(at_a, b + n * 4, low + n * 4, at_c, stride, rows, columns, depth, first, passes, psum, corner)
+                _corner(
+                    at_a,
+                    b + n * 4,
+                    low + n * 4,
+                    at_c,
+                    stride,
+                    rows,
+                    columns,
+                    depth,
+                    first,
+                    passes,
+                    psum,
+                    corner,
+                )
 
 
 @device
@@ -168,9 +200,41 @@ def _leave(psum: int, place: int, stride: int, height: int, columns: int, multip
     if psum == PSUM_PLAIN:
         canonical_nan((place, stride, place, stride, height, columns, 0, 0, counts))
     elif psum == PSUM_FLOAT:
-        evacuate((place, stride, multiplier, 0, bias, 0, place, stride, height, columns, given, 0, counts))
+        evacuate(
+            (
+                place,
+                stride,
+                multiplier,
+                0,
+                bias,
+                0,
+                place,
+                stride,
+                height,
+                columns,
+                given,
+                0,
+                counts,
+            )
+        )
     elif psum == PSUM_INTEGER:
-        evacuate_integer((place, stride, multiplier, 0, bias, 0, place, stride, height, columns, given, 0, counts))
+        evacuate_integer(
+            (
+                place,
+                stride,
+                multiplier,
+                0,
+                bias,
+                0,
+                place,
+                stride,
+                height,
+                columns,
+                given,
+                0,
+                counts,
+            )
+        )
 
 
 @device
@@ -190,7 +254,10 @@ def _product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, dep
             for group in range(p0, p1, _GROUP):
                 stop = min(group + _GROUP, p1)
                 for p in range(group, stop):
-                    place, columns = c + m * c_stride + p * _PANEL_BYTES, min(PANEL, width - p * PANEL)
+                    place, columns = (
+                        c + m * c_stride + p * _PANEL_BYTES,
+                        min(PANEL, width - p * PANEL),
+                    )
                     if depth == 0:
                         for row in range(height):
                             clear((place + row * c_stride, columns))

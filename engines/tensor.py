@@ -1,6 +1,5 @@
 """The Tensor Engine: matrix products as the systolic array adds them."""
 
-
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -91,7 +90,11 @@ def _aligned(shape: tuple[int, ...]) -> Floats:
 
 def _row_major(x: Floats) -> Floats:
     """`x` with elements of a row next to each other and rows apart by a positive stride; copied if need be."""
-    if x.shape[-1] > 1 and x.strides[-1] != 4 or (x.shape[-2] > 1 and x.strides[-2] < 4 * x.shape[-1]):
+    if (
+        x.shape[-1] > 1
+        and x.strides[-1] != 4
+        or (x.shape[-2] > 1 and x.strides[-2] < 4 * x.shape[-1])
+    ):
         return np.ascontiguousarray(x)
     return x
 
@@ -129,8 +132,9 @@ _NOTHING = np.zeros(1, np.float32)
 class TensorEngine:
     """128 x 128 systolic array: operands cast on their way in, sums in fp32, rows added one after the other.
 
-    Source: neuron-core-v1.rst, neuron-core-v2.rst, trainium_inferentia2_arch.rst (shapes, formats, fp32 sums: documented);
-    order and start of the sums, one rounding a step: NUMERICS section 3 (derived and assumed).
+    Source: neuron-core-v1.rst, neuron-core-v2.rst, trainium_inferentia2_arch.rst (shapes, formats,
+    fp32 sums: documented); order and start of the sums, one rounding a step: NUMERICS section 3
+    (derived and assumed).
     """
 
     core: "NeuronCore"
@@ -148,10 +152,14 @@ class TensorEngine:
         for fmt in (a, b):
             self.core.check_operand(fmt)
         if isinstance(a, IntFormat) != isinstance(b, IntFormat):
-            raise UnsupportedFormat(f"{a.name} x {b.name}: an integer operand pairs with an integer operand only")
+            raise UnsupportedFormat(
+                f"{a.name} x {b.name}: an integer operand pairs with an integer operand only"
+            )
         wide = {FP32, TF32}
         if isinstance(a, FloatFormat) and (a in wide) != (b in wide):
-            raise UnsupportedFormat(f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only (nki.isa nc_matmul)")
+            raise UnsupportedFormat(
+                f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only (nki.isa nc_matmul)"
+            )
         self._checked.add((a, b))
 
     @cached_property
@@ -159,19 +167,24 @@ class TensorEngine:
         """Pairs that have passed `check`."""
         return set()
 
-    def pack(self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False) -> Packed:
+    def pack(
+        self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False
+    ) -> Packed:
         """Cast a right operand and lay it out once, for use in many products.
 
         b           (K, N), or (N, K) with `transposed`
         scale       b is multiplied by it before the cast: a float, or (N,) floats
 
-        Raises UnsupportedFormat for a format that the array does not take, ValueError for a wrong shape.
+        Raises UnsupportedFormat for a format that the array does not take, ValueError for a wrong
+        shape.
         """
         fmt = as_format(b_format)
         self.check(fmt, fmt)
         array, _ = open_floats(b)
         if array.ndim != 2:
-            raise ValueError(f"b has shape {array.shape}; needed: (K, N), or (N, K) with transposed=True")
+            raise ValueError(
+                f"b has shape {array.shape}; needed: (K, N), or (N, K) with transposed=True"
+            )
         factor = 1.0
         if np.ndim(scale):
             vector = _column_vector(scale, array.shape[0 if transposed else 1], "scale")
@@ -195,21 +208,32 @@ class TensorEngine:
         returns      (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format; `out` if that is given:
                      C-contiguous, of that shape and type, not overlapping a or b
 
-        fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed); int16 and int32 take the
-        compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
+        fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed);
+        int16 and int32 take the compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
 
-        Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do not match.
+        Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do
+        not match.
         """
         left, give = open_floats(a)
         a_fmt = as_format(a_format)
-        b_fmt = as_format(b_format) if b_format is not None else b.fmt if isinstance(b, Packed) else a_fmt
+        b_fmt = (
+            as_format(b_format)
+            if b_format is not None
+            else b.fmt
+            if isinstance(b, Packed)
+            else a_fmt
+        )
         self.check(a_fmt, b_fmt)
         passes = max(passes_of(a_fmt), passes_of(b_fmt))
         if isinstance(b, Packed):
             if b.fmt != b_fmt:
-                raise ValueError(f"b is packed as {b.fmt.name}; b_format={b_fmt.name} must be the same")
+                raise ValueError(
+                    f"b is packed as {b.fmt.name}; b_format={b_fmt.name} must be the same"
+                )
             if transpose_b or np.ndim(b_scale) or b_scale != 1.0:
-                raise ValueError("b is packed: pack() took its scale and its order; leave b_scale and transpose_b away")
+                raise ValueError(
+                    "b is packed: pack() took its scale and its order; leave b_scale and transpose_b away"
+                )
             right = None
             depth, width, lead = b.depth, b.width, ()
         else:
@@ -219,7 +243,9 @@ class TensorEngine:
             depth, width = right.shape[-2:][::-1] if transpose_b else right.shape[-2:]
             lead = right.shape[:-2]
         if left.ndim < 2 or left.shape[-1] != depth:
-            raise ValueError(f"a has shape {left.shape}, b {depth} x {width}; needed: a of (..., M, {depth})")
+            raise ValueError(
+                f"a has shape {left.shape}, b {depth} x {width}; needed: a of (..., M, {depth})"
+            )
         exit_ = self._exit(a_fmt, passes, width, rescale, bias, out_format)
         outer = left.shape[:-2]
         batch = outer if outer == lead or not lead else broadcast_shape(a=outer, b=lead)
@@ -236,7 +262,9 @@ class TensorEngine:
             counts = _flat_product(left, a_fmt, scale, b, passes, exit_, target) + b.counts
         else:
             factor = _positive(b_scale, "b_scale")
-            counts = _batched_product(left, right, transpose_b, (a_fmt, b_fmt), (scale, factor), passes, exit_, target)
+            counts = _batched_product(
+                left, right, transpose_b, (a_fmt, b_fmt), (scale, factor), passes, exit_, target
+            )
         rows = prod(left.shape[:-1]) if right is None else prod(batch) * left.shape[-2]
         elements = left.size, depth * width * max(1, prod(lead))
         result = "int32" if exit_.psum == PSUM_RAW else as_format(out_format).name
@@ -247,7 +275,15 @@ class TensorEngine:
         )  # fmt: skip
         return give(target) if out is None else out
 
-    def _exit(self, fmt: Format, passes: int, width: int, rescale: Any, bias: Any, out_format: Format | str) -> _Exit:
+    def _exit(
+        self,
+        fmt: Format,
+        passes: int,
+        width: int,
+        rescale: Any,
+        bias: Any,
+        out_format: Format | str,
+    ) -> _Exit:
         result = as_float_format(out_format, "out_format")
         self.core.check_result(result)
         integer = isinstance(fmt, IntFormat) and passes == 1
@@ -260,13 +296,22 @@ class TensorEngine:
         return _Exit(psum, multiplier, shift, float_parameters(result)[1])
 
 
-def _target(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Any) -> npt.NDArray[Any]:
+def _target(
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Any
+) -> npt.NDArray[Any]:
     """A new array for the result, or the caller's after the checks."""
     if out is None:
         return np.empty(shape, dtype)
     array = out if isinstance(out, np.ndarray) else np.asarray(out)
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous or not array.flags.writeable:
-        raise ValueError(f"out is {array.dtype} of shape {array.shape}; needed: C-contiguous, writeable {dtype} of shape {shape}")
+    if (
+        array.shape != shape
+        or array.dtype != dtype
+        or not array.flags.c_contiguous
+        or not array.flags.writeable
+    ):
+        raise ValueError(
+            f"out is {array.dtype} of shape {array.shape}; needed: C-contiguous, writeable {dtype} of shape {shape}"
+        )
     if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
         raise ValueError("out overlaps an operand; give memory of its own")
     return array
@@ -314,11 +359,15 @@ def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]
     return [(0, rows, first, last) for first, last in split(panels, 1, 1)]
 
 
-def _flat_product(a: Floats, fmt: Format, scale: float, b: Packed, passes: int, exit_: _Exit, out: Any) -> Counts:
+def _flat_product(
+    a: Floats, fmt: Format, scale: float, b: Packed, passes: int, exit_: _Exit, out: Any
+) -> Counts:
     """All leading axes of `a` as rows, times a packed operand."""
     rows = prod(a.shape[:-1])
     flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
-    low = b.low if b.low is not None or passes == 1 else np.zeros_like(b.high)  # tf32 has no low half
+    low = (
+        b.low if b.low is not None or passes == 1 else np.zeros_like(b.high)
+    )  # tf32 has no low half
     pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
     counts = Counters(len(pieces))
     first = (address(flat), flat.strides[0], address(b.high), 0 if low is None else address(low), address(out), b.width * 4,
@@ -329,7 +378,9 @@ def _flat_product(a: Floats, fmt: Format, scale: float, b: Packed, passes: int, 
     for index, piece in enumerate(pieces):
         # rows that several threads cast are counted by the first of them
         cast_group = 0 if piece[2] == 0 else 2
-        parts.append((*first, *piece, *cast, counts.place(index, cast_group), *leave, counts.place(index, 1)))
+        parts.append(
+            (*first, *piece, *cast, counts.place(index, cast_group), *leave, counts.place(index, 1))
+        )
     parallel(product, parts)
     return counts.total(groups=2)
 
@@ -346,7 +397,9 @@ def _batched_product(
     if not items:
         return np.zeros(4, np.int64)
     (left, *left_steps), (right, *right_steps) = _steps(left, batch), _steps(right, batch)
-    pieces = split(items, 1, 1) if items * height * depth * width >= _PARALLEL_MACS else [(0, items)]
+    pieces = (
+        split(items, 1, 1) if items * height * depth * width >= _PARALLEL_MACS else [(0, items)]
+    )
     places = (address(left), *left_steps, address(right), *right_steps, address(out), inner)
     counts = Counters(len(pieces))
     panels = -(-width // PANEL)
@@ -356,8 +409,24 @@ def _batched_product(
     parts = []
     for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
         place = counts.place(index)
-        casts = [(_kind(fmt, passes), _given(fmt), bits32(scale), place) for fmt, scale in zip(formats, scales, strict=True)]
-        parts.append((*places, *piece, *shapes, address(space[0]), address(space[-1]), *casts[0], *casts[1], *leave, place, counts.place(index, 3)))
+        casts = [
+            (_kind(fmt, passes), _given(fmt), bits32(scale), place)
+            for fmt, scale in zip(formats, scales, strict=True)
+        ]
+        parts.append(
+            (
+                *places,
+                *piece,
+                *shapes,
+                address(space[0]),
+                address(space[-1]),
+                *casts[0],
+                *casts[1],
+                *leave,
+                place,
+                counts.place(index, 3),
+            )
+        )
     parallel(products, parts)
     return counts.total()
 

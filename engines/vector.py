@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 _CHUNK = 8192  # elements of a row into which a flat array is cut
 
 
-def apply_flat(x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat) -> tuple[Floats, Counts]:
+def apply_flat(
+    x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat
+) -> tuple[Floats, Counts]:
     """round(f(x * scale + bias)) of every element."""
     x = contiguous(x)
     out = np.empty(x.shape, np.float32)
@@ -82,7 +84,13 @@ def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
 def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
     """round(a op b) of every element, broadcast as numpy does."""
     shape = a.shape if a.shape == b.shape else broadcast_shape(a=a.shape, b=b.shape)
-    if a.shape == b.shape and a.ndim != 2 and a.flags.c_contiguous and b.flags.c_contiguous and a.size > _CHUNK:
+    if (
+        a.shape == b.shape
+        and a.ndim != 2
+        and a.flags.c_contiguous
+        and b.flags.c_contiguous
+        and a.size > _CHUNK
+    ):
         # long rows, whatever the last axis is
         columns = _CHUNK if a.size % _CHUNK == 0 else a.shape[-1]
         result, counts = combine(a.reshape(-1, columns), b.reshape(-1, columns), op, fmt)
@@ -107,10 +115,15 @@ def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, 
 def _add_mask(scores: Floats, mask: Floats, code: int) -> None:
     """scores += mask (or a selection), in place; the mask repeats along axes of stride 0."""
     if broadcast_shape(x=scores.shape, mask=mask.shape) != scores.shape:
-        raise ValueError(f"mask has shape {mask.shape}; needed: one that broadcasts to x, {scores.shape}")
+        raise ValueError(
+            f"mask has shape {mask.shape}; needed: one that broadcasts to x, {scores.shape}"
+        )
     view = np.broadcast_to(mask, scores.shape)
     if view.shape[-1] > 1 and view.strides[-1] != 4:
-        view = np.broadcast_to(np.ascontiguousarray(np.broadcast_to(mask, (*mask.shape[:-1], scores.shape[-1]))), scores.shape)
+        view = np.broadcast_to(
+            np.ascontiguousarray(np.broadcast_to(mask, (*mask.shape[:-1], scores.shape[-1]))),
+            scores.shape,
+        )
     lead = scores.shape[:-1]
     # axes from `cut` on share one row of the mask, or the last axis steps through its rows
     cut = len(lead)
@@ -133,7 +146,9 @@ def _add_mask(scores: Floats, mask: Floats, code: int) -> None:
         ])  # fmt: skip
 
 
-def _by_rows(kernel: Kernel, x: Floats, out: Floats, columns: int, given: int, more: tuple[int, ...] = ()) -> Counts:
+def _by_rows(
+    kernel: Kernel, x: Floats, out: Floats, columns: int, given: int, more: tuple[int, ...] = ()
+) -> Counts:
     """A kernel of `halfulp.engines.rows` over the last axis, rows shared among the threads."""
     rows, stride = (x.size // columns if columns else 0), columns * 4
     pieces = pieces_of(rows, columns)
@@ -152,9 +167,10 @@ def _by_rows(kernel: Kernel, x: Floats, out: Floats, columns: int, given: int, m
 class VectorEngine:
     """Elementwise instructions and reductions.
 
-    Results are float32 values of `out_format`, rounded once to nearest even from the fp32 result; NaN is canonical. Shapes
-    broadcast as numpy's do. Source: nki.isa, trainium_inferentia2_arch.rst (fp32 inside, free casts: documented); the order
-    of a sum and the arithmetic inside bn_stats and bn_aggr are assumed (NUMERICS section 4).
+    Results are float32 values of `out_format`, rounded once to nearest even from the fp32 result;
+    NaN is canonical. Shapes broadcast as numpy's do. Source: nki.isa, trainium_inferentia2_arch.rst
+    (fp32 inside, free casts: documented); the order of a sum and the arithmetic inside bn_stats and
+    bn_aggr are assumed (NUMERICS section 4).
     """
 
     core: "NeuronCore"
@@ -167,7 +183,9 @@ class VectorEngine:
     def _multiply(self, a: Floats, b: Floats) -> Floats:
         return combine(a, b, AluOp.MULTIPLY, FP32)[0]
 
-    def tensor_tensor(self, a: Any, b: Any, op: AluOp | str, *, out_format: Format | str = FP32) -> Any:
+    def tensor_tensor(
+        self, a: Any, b: Any, op: AluOp | str, *, out_format: Format | str = FP32
+    ) -> Any:
         """a op b, element by element.
 
         Raises ValueError for an unknown operator and for shapes that do not broadcast.
@@ -179,7 +197,9 @@ class VectorEngine:
                size_bytes=4 * (left.size + right.size) + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
-    def tensor_scalar(self, x: Any, scalar: float, op: AluOp | str, *, out_format: Format | str = FP32) -> Any:
+    def tensor_scalar(
+        self, x: Any, scalar: float, op: AluOp | str, *, out_format: Format | str = FP32
+    ) -> Any:
         """x op scalar, the scalar rounded to fp32 first."""
         fmt, operator = self._format(out_format), choice(AluOp, op, "op")
         array, give = open_floats(x)
@@ -189,11 +209,18 @@ class VectorEngine:
         return give(out)
 
     def tensor_reduce(
-        self, x: Any, op: AluOp | str, *, axis: int = -1, keepdims: bool = False, out_format: Format | str = FP32
+        self,
+        x: Any,
+        op: AluOp | str,
+        *,
+        axis: int = -1,
+        keepdims: bool = False,
+        out_format: Format | str = FP32,
     ) -> Any:
         """Sum ("add", from +0, in index order) or "max" along one axis.
 
-        Raises ValueError for another operator, for an axis that x has not, and for the maximum of nothing.
+        Raises ValueError for another operator, for an axis that x has not, and for the maximum of
+        nothing.
         """
         fmt, operator = self._format(out_format), choice(AluOp, op, "op")
         if operator not in (AluOp.ADD, AluOp.MAX):
@@ -221,7 +248,9 @@ class VectorEngine:
         """x rounded to `out_format`."""
         return self._function("tensor_copy", x, Activation.COPY, out_format)
 
-    def _function(self, instruction: str, x: Any, function: Activation, out_format: Format | str) -> Any:
+    def _function(
+        self, instruction: str, x: Any, function: Activation, out_format: Format | str
+    ) -> Any:
         fmt = self._format(out_format)
         array, give = open_floats(x)
         out, counts = apply_flat(array, function, 1.0, -0.0, fmt)
@@ -229,10 +258,13 @@ class VectorEngine:
                size_bytes=4 * array.size + size_bytes(fmt, out.size))  # fmt: skip
         return give(out)
 
-    def layernorm(self, x: Any, gamma: Any, beta: Any, eps: float, *, out_format: Format | str = FP32) -> Any:
+    def layernorm(
+        self, x: Any, gamma: Any, beta: Any, eps: float, *, out_format: Format | str = FP32
+    ) -> Any:
         """(x - mean) * rsqrt(variance + eps) * gamma + beta over the last axis, fp32 inside, rounded once.
 
-        The documented composition bn_stats, bn_aggr, rsqrt, tensor_scalar, tensor_tensor. gamma, beta: (columns,).
+        The documented composition bn_stats, bn_aggr, rsqrt, tensor_scalar, tensor_tensor. gamma,
+        beta: (columns,).
 
         Raises ValueError for shapes that do not match.
         """
@@ -242,7 +274,9 @@ class VectorEngine:
         columns = source.shape[-1] if source.ndim else 0
         factor, shift = contiguous(open_floats(gamma)[0]), contiguous(open_floats(beta)[0])
         if factor.shape != (columns,) or shift.shape != (columns,):
-            raise ValueError(f"gamma has shape {factor.shape}, beta {shift.shape}; x {source.shape} needs ({columns},)")
+            raise ValueError(
+                f"gamma has shape {factor.shape}, beta {shift.shape}; x {source.shape} needs ({columns},)"
+            )
         out = np.empty(source.shape, np.float32)
         more = (bits32(eps), address(factor), address(shift))
         counts = _by_rows(layernorm, source, out, columns, float_parameters(fmt)[1], more)
@@ -256,8 +290,9 @@ class VectorEngine:
     ) -> Any:  # fmt: skip
         """exp(s - max s) / sum over the last axis with s = round(x * scale, scores_format) + mask, fp32 inside, rounded once.
 
-        The documented composition max, exp with its running sum, reciprocal, multiply. mask: additive floats, or booleans of
-        which False takes no part; broadcast to x. A row in which every score is -inf gives zeros.
+        The documented composition max, exp with its running sum, reciprocal, multiply. mask:
+        additive floats, or booleans of which False takes no part; broadcast to x. A row in which
+        every score is -inf gives zeros.
         """
         fmt, scores = self._format(out_format), self._format(scores_format)
         array, give = open_floats(x)
@@ -282,7 +317,9 @@ def _additive(mask: Any) -> tuple[Floats, int]:
     if kind == "bool":
         return np.where(np.asarray(mask), np.float32(0), np.float32(-np.inf)), SELECT
     if "float" not in kind:
-        raise TypeError(f"mask is {kind}; give booleans (False takes no part) or floats to be added")
+        raise TypeError(
+            f"mask is {kind}; give booleans (False takes no part) or floats to be added"
+        )
     return open_floats(mask)[0], ALU_CODES[AluOp.ADD]
 
 

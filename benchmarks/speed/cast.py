@@ -36,7 +36,9 @@ def measure(threads: int, count: int, cached: int, rounds: int, seconds: float) 
         call = lambda fmt=fmt: round_to(x, fmt, out=out)  # noqa: E731
         rows += compare(f"round_to {fmt}, {size}", call, copy, must=0.80, before=evict, **options)
     call = lambda: round_to(x, "e4m3", overflow="saturate", out=out)  # noqa: E731
-    rows += compare(f"round_to e4m3 saturate, {size}", call, copy, must=1.0, before=evict, **options)
+    rows += compare(
+        f"round_to e4m3 saturate, {size}", call, copy, must=1.0, before=evict, **options
+    )
     for fmt, place in (("e4m3", codes), ("bf16", half)):
         rows += compare(f"encode {fmt}, {size}", lambda fmt=fmt, place=place: encode(x, fmt, out=place), copy, must=0.80,
                         before=evict, **options)  # fmt: skip
@@ -57,7 +59,9 @@ def measure(threads: int, count: int, cached: int, rounds: int, seconds: float) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="smallest sizes, one round: does it run?")
+    parser.add_argument(
+        "--tiny", action="store_true", help="smallest sizes, one round: does it run?"
+    )
     parser.add_argument("--json", type=Path, help="also write the rows here")
     given = parser.parse_args()
     header(["ml_dtypes"], given.tiny)

@@ -1,7 +1,8 @@
 """A whole emulated forward against the same model in torch float32: python benchmarks/speed/forward.py [--tiny] [--json FILE].
 
-BERT-large's shape, random weights, 128 tokens, batch 1 and 10, sdpa attention. The weights are packed at the first emulated
-forward of a context; that is not in the ratio, its time is printed beside.
+BERT-large's shape, random weights, 128 tokens, batch 1 and 10, sdpa attention. The weights are
+packed at the first emulated forward of a context; that is not in the ratio, its time is printed
+beside.
 """
 
 import argparse
@@ -17,8 +18,18 @@ from halfulp.dtypes.threads import set_num_threads
 from halfulp.engines import NEURONCORE_V2
 from halfulp.quant import emulate, named_policy
 
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 
 
 def _seconds(model: BertModel, tokens: torch.Tensor, count: int) -> list[float]:
@@ -30,11 +41,15 @@ def _seconds(model: BertModel, tokens: torch.Tensor, count: int) -> list[float]:
     return times
 
 
-def measure(model: BertModel, batch: int, threads: int, policy: str, must: float, rounds: int, calls: int) -> Row:
+def measure(
+    model: BertModel, batch: int, threads: int, policy: str, must: float, rounds: int, calls: int
+) -> Row:
     """Blocks of plain and of emulated forwards in turn; the first of each block is not counted."""
     set_num_threads(threads)
     torch.set_num_threads(threads)
-    tokens = torch.randint(0, model.config.vocab_size, (batch, 128), generator=torch.Generator().manual_seed(0))
+    tokens = torch.randint(
+        0, model.config.vocab_size, (batch, 128), generator=torch.Generator().manual_seed(0)
+    )
     plain, ours, packing, ratios = [], [], [], []
     with torch.inference_mode():
         for _ in range(rounds):
@@ -59,14 +74,18 @@ def main() -> None:
     given = parser.parse_args()
     header(["torch", "transformers"], given.tiny)
     torch.manual_seed(0)
-    config = BertConfig(**(TINY if given.tiny else LARGE), vocab_size=30522, attn_implementation="sdpa")
+    config = BertConfig(
+        **(TINY if given.tiny else LARGE), vocab_size=30522, attn_implementation="sdpa"
+    )
     model = BertModel(config).eval()
     rows = []
     for policy in given.policy or ["bf16-matmult"]:
         for threads in (1, 2):
             for batch, calls in ((1, 5), (10, 2)):
                 must = 1.0 if policy == "bf16-matmult" else 1.15
-                row = measure(model, batch, threads, policy, must, *((1, 1) if given.tiny else (3, calls)))
+                row = measure(
+                    model, batch, threads, policy, must, *((1, 1) if given.tiny else (3, calls))
+                )
                 show(row)
                 rows.append(row)
     write(rows, given.json)

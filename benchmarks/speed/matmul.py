@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from measure import Row, compare, fastest, header, once_for_each, show, write
 
-from halfulp.engines import NEURONCORE_V2
 from halfulp.dtypes.threads import set_num_threads
+from halfulp.engines import NEURONCORE_V2
 
 SHAPES = ((128, 1024, 1024), (128, 1024, 4096), (128, 4096, 1024), (1280, 1024, 1024), (1280, 1024, 4096), (1280, 4096, 1024),
           (512, 768, 768))  # fmt: skip
 HEADS = 16
-ATTENTION = ((True, 128, 64, 128), (False, 128, 128, 64))  # right operand transposed or not, then M, K, N
+ATTENTION = (
+    (True, 128, 64, 128),
+    (False, 128, 128, 64),
+)  # right operand transposed or not, then M, K, N
 tensor = NEURONCORE_V2.tensor
 
 
@@ -26,22 +29,35 @@ def _normal(*shape: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
-def systolic(threads: int, shapes: tuple[tuple[int, int, int], ...], options: dict[str, float]) -> list[Row]:
+def systolic(
+    threads: int, shapes: tuple[tuple[int, int, int], ...], options: dict[str, float]
+) -> list[Row]:
     """bf16 and e4m3 operands and results, against the faster of torch.mm and numpy."""
     rows = []
     for m, k, n in shapes:
         a, b, out = _normal(m, k), _normal(k, n), np.empty((m, n), np.float32)
         left, right, result = torch.from_numpy(a), torch.from_numpy(b), torch.empty(m, n)
         others = {
-            "torch.mm": lambda left=left, right=right, result=result: torch.mm(left, right, out=result),
-            "numpy": lambda a=a, b=b, result=np.empty((m, n), np.float32): np.matmul(a, b, out=result),
+            "torch.mm": lambda left=left, right=right, result=result: torch.mm(
+                left, right, out=result
+            ),
+            "numpy": lambda a=a, b=b, result=np.empty((m, n), np.float32): np.matmul(
+                a, b, out=result
+            ),
         }
         for fmt in ("bf16", "e4m3"):
             packed = tensor.pack(b, fmt)
             call = lambda a=a, packed=packed, fmt=fmt, out=out: tensor.matmul(  # noqa: E731
                 a, packed, a_format=fmt, out_format=fmt, out=out
             )
-            rows.append(fastest(compare(f"systolic {fmt} {m}x{k}x{n}", call, others, threads=threads, **options), 1.0))
+            rows.append(
+                fastest(
+                    compare(
+                        f"systolic {fmt} {m}x{k}x{n}", call, others, threads=threads, **options
+                    ),
+                    1.0,
+                )
+            )
             show(rows[-1])
     return rows
 
@@ -50,7 +66,11 @@ def attention(threads: int, options: dict[str, float]) -> list[Row]:
     rows = []
     for transposed, m, k, n in ATTENTION:
         a, b = _normal(HEADS, m, k), _normal(HEADS, n, k) if transposed else _normal(HEADS, k, n)
-        out, left, right = np.empty((HEADS, m, n), np.float32), torch.from_numpy(a), torch.from_numpy(b)
+        out, left, right = (
+            np.empty((HEADS, m, n), np.float32),
+            torch.from_numpy(a),
+            torch.from_numpy(b),
+        )
         right = right.transpose(1, 2) if transposed else right
         result = torch.empty(HEADS, m, n)
         rows += compare(
@@ -88,7 +108,9 @@ def others(threads: int, shape: tuple[int, int, int], options: dict[str, float])
 def measure(threads: int, tiny: bool) -> list[Row]:
     set_num_threads(threads)
     torch.set_num_threads(threads)
-    options: dict[str, float] = {"rounds": 1, "seconds": 0.0} if tiny else {"rounds": 9, "seconds": 0.03}
+    options: dict[str, float] = (
+        {"rounds": 1, "seconds": 0.0} if tiny else {"rounds": 9, "seconds": 0.03}
+    )
     rows = systolic(threads, ((3, 130, 33),) if tiny else SHAPES, options)
     rows += attention(threads, options)
     return rows + others(threads, (5, 64, 40) if tiny else (128, 1024, 4096), options)
@@ -96,7 +118,9 @@ def measure(threads: int, tiny: bool) -> list[Row]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="smallest shapes, one round: does it run?")
+    parser.add_argument(
+        "--tiny", action="store_true", help="smallest shapes, one round: does it run?"
+    )
     parser.add_argument("--json", type=Path, help="also write the rows here")
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -109,7 +133,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for threads in (1, 2):
             part = Path(folder) / f"{threads}.json"
-            status = once_for_each(__file__, [threads], [*(["--tiny"] if given.tiny else []), "--json", str(part)])
+            status = once_for_each(
+                __file__, [threads], [*(["--tiny"] if given.tiny else []), "--json", str(part)]
+            )
             if status:
                 return status
             rows += [Row(**row) for row in json.loads(part.read_text(encoding="utf-8"))]

@@ -100,7 +100,9 @@ def header(names: Iterable[str], tiny: bool = False) -> None:
     """What the numbers mean, and of which machine they are."""
     if tiny:
         print("--tiny: whether it runs; the ratios below mean nothing")
-    print("ratio = our time / the other's time, median (quartiles) of paired blocks in one process; below 1, halfulp is faster")
+    print(
+        "ratio = our time / the other's time, median (quartiles) of paired blocks in one process; below 1, halfulp is faster"
+    )
     print("must = what the project asks for; 'not yet' rows are kept")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors,", _model())
     print(", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", *names)), flush=True)
@@ -111,7 +113,9 @@ def _model() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), ""
+    )
 
 
 def show(row: Row) -> None:
@@ -123,14 +127,20 @@ def show(row: Row) -> None:
 
 def write(rows: list[Row], path: Path | None) -> None:
     if path is not None:
-        path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def once_for_each(script: str, threads: Iterable[int], arguments: list[str]) -> int:
     """Run a script in a process of its own for each number of threads: numpy's BLAS reads it at the start only."""
     worst = 0
     for count in threads:
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
+        environment = {
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": str(count),
+            "MKL_NUM_THREADS": str(count),
+        }
         command = [sys.executable, script, "--inside", str(count), *arguments]
         worst = max(worst, subprocess.run(command, env=environment, check=False).returncode)
     return worst
@@ -141,4 +151,3 @@ def aligned(count: int) -> npt.NDArray[np.float32]:
     memory = np.ones(count + 16, np.float32)
     start = -memory.ctypes.data % 64 // 4
     return memory[start : start + count]
-
