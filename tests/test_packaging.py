@@ -89,9 +89,7 @@ def test_the_wheel_says_that_it_is_typed(names: frozenset[str]) -> None:
     assert {f"halfulp/{layer}/py.typed" for layer in LAYERS} <= names
 
 
-def test_the_shipped_data_is_the_manifest_and_no_more(
-    names: frozenset[str], wheel: Path
-) -> None:
+def test_the_shipped_data_is_the_manifest_and_no_more(names: frozenset[str], wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         manifest = json.loads(archive.read(f"{DATA}/manifest.json"))
     listed = {f"{DATA}/{name}" for name in manifest} | {f"{DATA}/manifest.json"}
