@@ -1,0 +1,202 @@
+"""The Vector and Scalar Engines with fractions and many digits: slow, the kernels' judge.
+
+Numbers are Python floats that fp32 holds; every operation is rounded to fp32, the result cast once.
+Functions need mpmath (the extra `test`).
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import copysign, inf, isfinite, isinf, isnan, nan
+from typing import Any, assert_never
+
+from halfulp.dtypes import FP32, FloatFormat
+from halfulp.dtypes.reference import round_exact
+from halfulp.engines.elementwise import AluOp
+from halfulp.engines.functions import Activation
+from halfulp.engines.reference import Row, add, cast, divide, fp32, multiply, subtract
+
+#: Elements that one bn_stats instruction takes (documented).
+CHUNK = 512
+#: Digits of the functions: a double has 16, and no fp32 lies this close to a tie without being one.
+_DIGITS = 120
+
+
+def _extreme(a: float, b: float, second_wins: bool) -> float:
+    """Of equal numbers the first (assumed); NaN wins."""
+    if isnan(a) or isnan(b):
+        return nan
+    return b if second_wins else a
+
+
+def combine(a: float, b: float, op: AluOp) -> float:
+    """a op b rounded to fp32."""
+    match op:
+        case AluOp.ADD:
+            return add(a, b)
+        case AluOp.SUBTRACT:
+            return subtract(a, b)
+        case AluOp.MULTIPLY:
+            return multiply(a, b)
+        case AluOp.DIVIDE:
+            return divide(a, b)
+        case AluOp.MAX:
+            return _extreme(a, b, b > a)
+        case AluOp.MIN:
+            return _extreme(a, b, b < a)
+    assert_never(op)
+
+
+def total(row: Row) -> float:
+    """The sum in index order from +0."""
+    result = 0.0
+    for x in row:
+        result = add(result, x)
+    return result
+
+
+def largest(row: Row) -> float:
+    """The maximum; NaN where the row holds one."""
+    result = -inf
+    for x in row:
+        result = combine(result, x, AluOp.MAX)
+    return result
+
+
+def softmax(
+    row: Row,
+    fmt: FloatFormat = FP32,
+    *,
+    scale: float = 1.0,
+    mask: Sequence[float] | Sequence[bool] | None = None,
+    scores_format: FloatFormat = FP32,
+) -> list[float]:
+    """exp(s - max s) times the reciprocal of its sum; zeros where every score is -infinity."""
+    scores = [cast(multiply(x, fp32(scale)), scores_format) for x in row]
+    if mask is not None:
+        scores = [_masked(x, one) for x, one in zip(scores, mask, strict=True)]
+    if all(x == -inf for x in scores):
+        return [0.0] * len(scores)
+    highest = largest(scores)
+    powers = [function(subtract(x, highest), Activation.EXP) for x in scores]
+    inverse = divide(1.0, total(powers))
+    return [cast(multiply(power, inverse), fmt) for power in powers]
+
+
+def _masked(score: float, mask: float | bool) -> float:
+    """A score under an additive mask, or under one that says which take part."""
+    if isinstance(mask, bool):
+        return score if mask else -inf
+    return add(score, mask)
+
+
+#: count, mean, variance * count
+Statistics = tuple[float, float, float]
+
+
+def _statistics(row: Row) -> Statistics:
+    """bn_stats of one group in two passes."""
+    count = float(len(row))
+    if not row:
+        return 0.0, 0.0, 0.0
+    mean = divide(total(row), count)
+    distances = [subtract(x, mean) for x in row]
+    return count, mean, total([multiply(distance, distance) for distance in distances])
+
+
+def _aggregate(first: Statistics, second: Statistics) -> Statistics:
+    """bn_aggr of two groups: mean and sum of squares of their union, each step rounded."""
+    if first[0] == 0 or second[0] == 0:
+        return first if second[0] == 0 else second
+    count = add(first[0], second[0])
+    between = subtract(second[1], first[1])
+    mean = add(first[1], multiply(between, divide(second[0], count)))
+    weight = divide(multiply(first[0], second[0]), count)
+    squares = add(add(first[2], second[2]), multiply(multiply(between, between), weight))
+    return count, mean, squares
+
+
+def layernorm(row: Row, gamma: Row, beta: Row, eps: float, fmt: FloatFormat = FP32) -> list[float]:
+    """((x - mean) * rsqrt(variance + eps)) * gamma + beta; even and odd elements of each chunk."""
+    found = 0.0, 0.0, 0.0
+    for start in range(0, len(row), CHUNK):
+        chunk = row[start : start + CHUNK]
+        for part in (chunk[::2], chunk[1::2]):
+            found = _aggregate(found, _statistics(part))
+    count, mean, squares = found
+    spread = function(add(divide(squares, count), fp32(eps)), Activation.RSQRT)
+    shares = [multiply(subtract(x, mean), spread) for x in row]
+    return [
+        cast(add(multiply(share, factor), shift), fmt)
+        for share, factor, shift in zip(shares, gamma, beta, strict=True)
+    ]
+
+
+def activation(
+    x: float, which: Activation, *, scale: float = 1.0, bias: float = 0.0, fmt: FloatFormat = FP32
+) -> float:
+    """function(x * scale + bias), cast; a bias of 0 adds nothing, so that -0 stays."""
+    shifted = add(multiply(x, fp32(scale)), fp32(bias) if bias else -0.0)
+    return cast(function(shifted, which), fmt)
+
+
+def function(x: float, which: Activation) -> float:
+    """The fp32 nearest to the true value."""
+    if isnan(x):
+        return nan
+    match which:
+        case Activation.COPY:
+            return x
+        case Activation.RELU:
+            return 0.0 if x < 0 else x
+        case Activation.RECIPROCAL:
+            return divide(1.0, x)
+        case Activation.EXP:
+            return _limited(x, 0.0, inf) if abs(x) > 200 else _nearest(x, which)
+        case Activation.TANH:
+            return _limited(x, -1.0, 1.0) if abs(x) > 200 else _nearest(x, which)
+        case Activation.GELU:
+            return _limited(x, -0.0, x) if abs(x) > 200 else _nearest(x, which)
+        case Activation.SQRT | Activation.RSQRT:
+            return _root(x, which)
+    assert_never(which)
+
+
+def _limited(x: float, left: float, right: float) -> float:
+    """Beyond 200 every function of one number is what it tends to, as far as fp32 can tell."""
+    return left if x < 0 else right
+
+
+def _root(x: float, which: Activation) -> float:
+    inverse = which is Activation.RSQRT
+    if x == 0:
+        return copysign(inf, x) if inverse else x
+    if x < 0:
+        return nan
+    if isinf(x):
+        return 0.0 if inverse else inf
+    return _nearest(x, which)
+
+
+def _nearest(x: float, which: Activation) -> float:
+    """Many digits of the function of a finite x, rounded once."""
+    assert isfinite(x)
+    if x == 0 and which in (Activation.TANH, Activation.GELU):
+        return x
+    sign, mantissa, exponent, _ = _digits(x, which)._mpf_
+    magnitude = Fraction(int(mantissa)) * Fraction(2) ** max(exponent, -2000)
+    return round_exact(-magnitude if sign else magnitude, FP32)
+
+
+def _digits(x: float, which: Activation) -> Any:
+    import mpmath
+
+    many: Any = mpmath
+    rules: dict[Activation, Callable[[Any], Any]] = {
+        Activation.EXP: many.exp,
+        Activation.TANH: many.tanh,
+        Activation.GELU: lambda number: number * many.ncdf(number),
+        Activation.SQRT: many.sqrt,
+        Activation.RSQRT: lambda number: 1 / many.sqrt(number),
+    }
+    with many.workdps(_DIGITS):
+        return rules[which](many.mpf(x))
