@@ -33,6 +33,7 @@ test: $(INSTALLED)
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest $(ARGS)
 
