@@ -35,8 +35,13 @@ def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float)
         scores = run.result(vector.tensor_scalar, scores, scale, "multiply")
         weights = softmax(run, scores, mask)
     if plan.scaled_results:
-        return torch.from_numpy(run.cast(product(run, weights, array(v), FP32), plan))
-    return torch.from_numpy(product(run, weights, array(v), out))
+        result = run.cast(product(run, weights, array(v), FP32), plan)
+    else:
+        result = product(run, weights, array(v), out)
+    if q.stride(1) >= q.stride(2):
+        return torch.from_numpy(result)
+    # laid out as q is, the heads of a token side by side: so does torch, and models view it so
+    return torch.from_numpy(np.ascontiguousarray(result.swapaxes(1, 2))).transpose(1, 2)
 
 
 def _check(run: Run, func: Any, dropout: float, q: Tensor, k: Tensor) -> None:

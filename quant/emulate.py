@@ -55,7 +55,7 @@ class _Mode(TorchDispatchMode):
             raise refuse(func, run.layer, str(error)) from None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Activation:
     """An emulation at work in one thread.
 
@@ -119,7 +119,7 @@ class Emulation:
         self._begun = True
         try:
             self._hooks = LayerHooks(self.model, self._enter_layer, self._leave_layer)
-            self._activate(self.ledger, transient=False)
+            self._main = self._activate(self.ledger, transient=False)
         except BaseException:
             self._unbind()
             raise
@@ -131,8 +131,10 @@ class Emulation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not _inside.activations or _inside.activations[-1] is not self._main:
+            raise RuntimeError("leave the block in the thread that entered it, inner blocks first")
         self._closed = True
-        self._deactivate(_inside.activations[-1])
+        self._deactivate(self._main)
         if kind is None and not self._allow_unused and self.ledger.records:
             # the last rule is the rest, of which there may be none
             unused = [plan.rule.pattern for plan in self._plans[:-1] if not plan.used]

@@ -73,6 +73,8 @@ class Rule:
                 f"{self.operands} operands take scaling='symmetric' and results=None (matmult"
                 f" only), not scaling={self.scaling.value!r}, results={self.results}"
             )
+        if isinstance(self.operands, IntFormat) and not self.operands.signed:
+            raise ValueError(f"{self.operands} operands need a zero point; give a signed format")
         if not integer and self.scaling is Scaling.SYMMETRIC:
             raise ValueError(
                 f"{self.operands} operands take scaling='none' or 'power_of_two', not 'symmetric'"

@@ -191,6 +191,17 @@ def test_a_model_is_in_one_block_at_a_time() -> None:
         pass
 
 
+def test_blocks_are_left_in_order() -> None:
+    outer, inner = (emulate(nn.Linear(4, 4).eval(), NEURONCORE_V2, BF16_MATMULT) for _ in range(2))
+    outer.__enter__()
+    inner.__enter__()
+    with pytest.raises(RuntimeError, match="inner blocks first"):
+        outer.__exit__(None, None, None)
+    inner.__exit__(None, None, None)
+    outer.__exit__(None, None, None)
+    assert untouched()
+
+
 def test_a_block_is_used_once() -> None:
     block = emulate(nn.Linear(4, 4).eval(), NEURONCORE_V2, BF16_MATMULT)
     with block:

@@ -170,6 +170,17 @@ def test_4_an_infinite_mask_does_not_set_the_scale() -> None:
             assert same(result, run(Attention(eager=False), policy, *short))
 
 
+def test_5_the_result_lies_in_memory_as_torch_lays_it() -> None:
+    attention: Any = nn.functional.scaled_dot_product_attention
+    q, k, v = heads(1.0)
+    turned = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
+    with emulate(nn.Identity().eval(), NEURONCORE_V2, named_policy("bf16-matmult")):
+        results = attention(q, k, v), attention(*turned)
+    for result, given in zip(results, ((q, k, v), turned), strict=True):
+        assert result.stride() == attention(*given).stride()
+    assert same(*(result.contiguous() for result in results))
+
+
 def test_5_attention_gives_two_results_and_takes_every_form_of_its_arguments() -> None:
     q, k, v = heads(1.0)
     flash = aten._scaled_dot_product_flash_attention_for_cpu

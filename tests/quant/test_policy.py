@@ -54,6 +54,7 @@ def test_results_in_fp32_are_no_cast() -> None:
         (dict(operands=BF16, results=INT8), "neither a float format"),
         (dict(operands=INT8, results=BF16), "int8 operands take"),
         (dict(operands=INT8, scaling=Scaling.NONE), "int8 operands take"),
+        (dict(operands=UINT8), "zero point"),
         (dict(operands=BF16, scaling=Scaling.SYMMETRIC), "bf16 operands take"),
         (dict(operands=BF16, scaling=Scaling.POWER_OF_TWO), "leave the scaling out"),
         (dict(operands=cfp8(7, 0), scaling=Scaling.POWER_OF_TWO), "leave the scaling out"),
@@ -102,7 +103,6 @@ def test_names_say_formats_scope_and_scale() -> None:
     assert named_policy("TF32-matmult").rules == (Rule(operands=TF32),)
     assert named_policy("float16-all").rules == (Rule(operands=FP16, results=FP16),)
     assert named_policy("int16-matmult").rules == (Rule(operands=INT16),)
-    assert named_policy("uint8-matmult").operand_format == UINT8
 
 
 @pytest.mark.parametrize(
