@@ -1,6 +1,7 @@
 """Pitfalls of intercepting attention, 1, 3, 4 and 5 of fourteen: rounding points and masks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
