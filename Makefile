@@ -35,6 +35,7 @@ check: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m mypy tests
 	$(RUN) -m pytest $(ARGS)
 
 bench: $(INSTALLED)
