@@ -111,7 +111,7 @@ NAMES64 = (
 def _overflow_code(fmt: FloatFormat, rounding: Rounding, overflow: Overflow, negative: bool) -> int:
     """Magnitude code of a finite value beyond the largest one.
 
-    Source: IEEE 754-2019, 7.4; for to odd NUMERICS.
+    Source: IEEE 754-2019, 7.4; to odd has no rule there: it stays finite (chosen).
     """
     stays = (
         overflow is Overflow.SATURATE

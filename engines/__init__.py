@@ -6,7 +6,7 @@ from halfulp.engines.elementwise import AluOp
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import Ledger, Record, recording
 from halfulp.engines.operands import UnsupportedFormat
-from halfulp.engines.tensor import Packed
+from halfulp.engines.products import Packed
 
 __all__ = [
     "CHIPS",

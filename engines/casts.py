@@ -1,4 +1,4 @@
-"""What happens to an operand on its way into an engine, and to a sum on its way out of PSUM: lane by lane.
+"""Operands on their way into an engine, and sums on their way out of PSUM: lane by lane.
 
 Every native of this module is a `lane_grid`; the masks that it counts are, in this order, COUNTS.
 """
@@ -32,7 +32,10 @@ def float_cast(x: Lanes, given: Given) -> Result:
 
 
 def integer_cast(x: Lanes, given: Given) -> Result:
-    """float32 bits to the nearest integer, ties to even, clamped to the format; as float32 bits. NaN gives 0, -0 gives 0."""
+    """float32 bits to the nearest integer, ties to even, clamped to the format; as float32 bits.
+
+    NaN gives 0, -0 gives 0. Parameters: INTEGER_NAMES.
+    """
     magnitude = x & MAGNITUDE32
     value = magnitude.bits(F32)
     nearest = (value < _EXACT_INTEGERS).where((value + _EXACT_INTEGERS) - _EXACT_INTEGERS, value)
@@ -90,7 +93,7 @@ def _integer_low(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
 
 
 def _evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
-    """round(sum * multiplier + bias): two float32 roundings, as ScalarE's activation, then the cast."""
+    """round(sum * multiplier + bias): two float32 roundings, as in `activation`, then the cast."""
     total, multiplier, bias = (lanes.bits(F32) for lanes in inputs)
     return float_cast((total * multiplier + bias).bits(I32), given)
 

@@ -46,8 +46,11 @@ class Array:
 class Chip:
     """A chip of NeuronCores.
 
-    int8, half, wide   peak of INT8 operands; of FP16 and BF16 (and cFP8 and TF32 where the core has them); of FP32, or None
-    array              from which the 16-bit peak can be derived (`derived_half`), or None
+    key     name in `CHIPS` and on the command line
+    int8    peak of INT8 operands
+    half    of FP16 and BF16, and of cFP8 and TF32 where the core has them
+    wide    of FP32, or None
+    array   from which the 16-bit peak can be derived (`derived_half`), or None
     """
 
     name: str
@@ -66,7 +69,6 @@ class Chip:
 
         Raises UnsupportedFormat where the core does not take it or the data sheet gives none.
         """
-
         found = as_format(fmt)
         self.core.check_operand(found)
         if found == INT8:
@@ -76,11 +78,8 @@ class Chip:
         if self.wide is None:
             raise UnsupportedFormat(f"{self.name}: the data sheet gives no peak for {found.name}")
         if isinstance(found, IntFormat):
-            return Peak(
-                self.wide.ops_per_s,
-                self.wide.unit,
-                f"{found.name} takes the fp32 path; {self.wide.source}",
-            )
+            source = f"{found.name} takes the fp32 path; {self.wide.source}"
+            return Peak(self.wide.ops_per_s, self.wide.unit, source)
         return self.wide
 
     @property
@@ -88,12 +87,12 @@ class Chip:
         """The 16-bit peak from array and clock; the data sheet's is a little higher."""
         if self.array is None:
             return None
-        return Peak(
-            self.cores * self.array.ops_per_s, "TFLOPS", f"array x clock, {self.array.source}"
-        )
+        source = f"array x clock, {self.array.source}"
+        return Peak(self.cores * self.array.ops_per_s, "TFLOPS", source)
 
 
-_SHEET = "data sheet (announcement of Inferentia2, {page})"
+_SHEET1 = "data sheet (announcement of Inferentia2, inferentia.rst)"
+_SHEET2 = "data sheet (announcement of Inferentia2, inferentia2.rst)"
 INFERENTIA1 = Chip(
     name="Inferentia1",
     key="inferentia1",
@@ -101,8 +100,8 @@ INFERENTIA1 = Chip(
     cores=4,
     memory_bytes=8 * _GB,
     memory_bytes_per_s=50 * _GB,
-    int8=Peak(128 * _TERA, "TOPS", _SHEET.format(page="inferentia.rst")),
-    half=Peak(64 * _TERA, "TFLOPS", _SHEET.format(page="inferentia.rst")),
+    int8=Peak(128 * _TERA, "TOPS", _SHEET1),
+    half=Peak(64 * _TERA, "TFLOPS", _SHEET1),
     wide=None,
     array=None,
 )
@@ -113,11 +112,9 @@ INFERENTIA2 = Chip(
     cores=2,
     memory_bytes=32 * _GB,
     memory_bytes_per_s=820 * _GB,
-    int8=Peak(
-        380 * _TERA, "TOPS", _SHEET.format(page="inferentia2.rst") + "; no compiler path reaches it"
-    ),
-    half=Peak(190 * _TERA, "TFLOPS", _SHEET.format(page="inferentia2.rst")),
-    wide=Peak(47.5 * _TERA, "TFLOPS", _SHEET.format(page="inferentia2.rst")),
+    int8=Peak(380 * _TERA, "TOPS", f"{_SHEET2}; no compiler path reaches it"),
+    half=Peak(190 * _TERA, "TFLOPS", _SHEET2),
+    wide=Peak(47.5 * _TERA, "TFLOPS", _SHEET2),
     array=Array(128, 128, 2.8e9, "trainium_inferentia2_arch.rst"),
 )
 #: Every chip, by its key.

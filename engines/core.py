@@ -71,23 +71,22 @@ class NeuronCore:
     def _check(self, fmt: Format, known: frozenset[Format], use: str) -> None:
         if fmt in known:
             return
-        eight_bits = isinstance(fmt, FloatFormat) and fmt.bits == 8
-        if (
-            isinstance(fmt, FloatFormat)
-            and fmt.bits == 8
-            and self.cfp8
-            and fmt.specials is Specials.IEEE
-            and fast32(fmt)
-        ):
+        eight = fmt if self.cfp8 and isinstance(fmt, FloatFormat) and fmt.bits == 8 else None
+        if eight is not None and eight.specials is Specials.IEEE and fast32(eight):
             return
-        allowed = ", ".join(sorted(item.name for item in known)) + (
-            ", cfp8(E,M[,bias=B])" if self.cfp8 else ""
-        )
+        names = sorted(item.name for item in known)
+        allowed = ", ".join([*names, "cfp8(E,M[,bias=B])"] if self.cfp8 else names)
         reason = ""
         if fmt == E4M3FN:
-            reason = "e4m3fn is OCP's format of later cores; here e4m3 is IEEE style, up to 240 (EVRF051). "
-        elif eight_bits and self.cfp8:
-            reason = "cFP8 is IEEE style, with a bias that keeps its values within float32's normal range (assumed). "
+            reason = (
+                "e4m3fn is OCP's format of later cores;"
+                " here e4m3 is IEEE style, up to 240 (EVRF051). "
+            )
+        elif eight is not None:
+            reason = (
+                "cFP8 is IEEE style, with a bias that keeps its values"
+                " within float32's normal range (assumed). "
+            )
         raise UnsupportedFormat(
             f"{self.name} has no {fmt.name} {use}. {reason}It takes {allowed} ({self.source})"
         )

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfulp.dtypes import FP32, Format
+from halfulp.engines.arrays import apply_flat
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
 from halfulp.engines.operands import as_float_format, open_floats, size_bytes
-from halfulp.engines.vector import apply_flat
 
 if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
@@ -26,8 +26,7 @@ class DmaEngine:
 
         table (rows, columns); indices: integers of any shape; returns (*indices.shape, columns).
 
-        Raises TypeError for indices that are no integers, ValueError for an index outside the
-        table.
+        Raises TypeError for indices that are no integers, ValueError for one outside the table.
         """
         fmt = as_float_format(out_format, "out_format")
         self.core.check_result(fmt)
@@ -40,10 +39,11 @@ class DmaEngine:
         if where.dtype.kind not in "iu":
             raise TypeError(f"indices are {where.dtype}; needed: integers")
         if where.size and not (0 <= where.min() and where.max() < rows.shape[0]):
-            raise ValueError(
-                f"indices from {where.min()} to {where.max()}; the table has {rows.shape[0]} rows"
-            )
+            given = f"indices from {where.min()} to {where.max()}"
+            raise ValueError(f"{given}; the table has {rows.shape[0]} rows")
         out, counts = apply_flat(rows[where], Activation.COPY, 1.0, -0.0, fmt)
-        record("dma", "gather", (rows.shape, where.shape, out.shape), ("fp32", "int32", fmt.name), counts,
-               size_bytes=4 * (out.size + where.size) + size_bytes(fmt, out.size))  # fmt: skip
+        size = 4 * (out.size + where.size) + size_bytes(fmt, out.size)
+        shapes = rows.shape, where.shape, out.shape
+        formats = "fp32", "int32", fmt.name
+        record("dma", "gather", shapes, formats, counts, size_bytes=size)
         return give(out)

@@ -1,4 +1,7 @@
-"""Elementwise operations of the Vector and Scalar Engines over matrices: float32 inside, one cast on output."""
+"""Elementwise operations of the Vector and Scalar Engines over matrices.
+
+float32 inside, one cast on output. Addresses, strides (in bytes) and counts are int64.
+"""
 
 from enum import StrEnum, unique
 from typing import Any
@@ -81,31 +84,31 @@ copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, rec
 
 
 @device
-def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_stride: int, rows: int, columns: int,
-         given: int, counts: int) -> None:  # fmt: skip
+def _alu(op: int, a: int, a_stride: int, b: int, b_stride: int, out: int, out_stride: int,
+         rows: int, columns: int, given: int, counts: int) -> None:  # fmt: skip
+    operands = (a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts)
     # numba knows a native by its global name only
     if op == 0:
-        add_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        add_grid(operands)
     elif op == 1:
-        subtract_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        subtract_grid(operands)
     elif op == 2:
-        multiply_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        multiply_grid(operands)
     elif op == 3:
-        divide_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        divide_grid(operands)
     elif op == 4:
-        max_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        max_grid(operands)
     elif op == SELECT:
-        select_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        select_grid(operands)
     else:
-        min_grid((a, a_stride, b, b_stride, out, out_stride, rows, columns, given, 0, counts))
+        min_grid(operands)
 
 
 @kernel
 def tensor_tensor(arguments: int) -> None:
-    """out[r, c] = round(a[r, c] op b[r, c]); strides in bytes, 0 repeats a row; `op` indexes AluOp."""
-    op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts, environment = (
-        unpack(arguments, 12)
-    )
+    """out[r, c] = round(a[r, c] op b[r, c]); a stride of 0 repeats a row; `op` is an ALU code."""
+    (op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts,
+     environment) = unpack(arguments, 12)  # fmt: skip
     begin_exact((environment,))
     _alu(op, a, a_stride, b, b_stride, out, out_stride, rows, columns, given, counts)
     end_exact((environment,))
@@ -113,66 +116,43 @@ def tensor_tensor(arguments: int) -> None:
 
 @kernel
 def reduce_columns(arguments: int) -> None:
-    """out[c] = out[c] op x[0, c] op x[1, c] ... in that order, each step rounded to float32; for each of the items."""
-    op, x, x_stride, out, first, last, rows, columns, given, counts, environment = unpack(
-        arguments, 11
-    )
+    """out[c] = out[c] op x[0, c] op x[1, c] ... in that order, for items first..last.
+
+    Each step is rounded to float32. An item has `rows` rows of x and one of out.
+    """
+    (op, x, x_stride, out, first, last, rows, columns, given, counts,
+     environment) = unpack(arguments, 11)  # fmt: skip
     begin_exact((environment,))
     for item in range(first, last):
         place = out + item * columns * 4
         for row in range(rows):
-            _alu(
-                op,
-                place,
-                0,
-                x + (item * rows + row) * x_stride,
-                0,
-                place,
-                0,
-                1,
-                columns,
-                given,
-                counts,
-            )
+            added = x + (item * rows + row) * x_stride
+            _alu(op, place, 0, added, 0, place, 0, 1, columns, given, counts)
     end_exact((environment,))
 
 
 @kernel
 def activation(arguments: int) -> None:
-    """out[r, c] = round(f(x[r, c] * scale + bias[r, c])); `function` indexes Activation."""
+    """out[r, c] = round(f(x[r, c] * scale + bias[r, c])); `function` is an activation's code."""
     (function, x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts,
      environment) = unpack(arguments, 13)  # fmt: skip
+    operands = (x, x_stride, bias, bias_stride, out, out_stride, rows, columns,
+                given, scale, counts)  # fmt: skip
     begin_exact((environment,))
     if function == 0:
-        copy_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        copy_grid(operands)
     elif function == 1:
-        exp_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        exp_grid(operands)
     elif function == 2:
-        tanh_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        tanh_grid(operands)
     elif function == 3:
-        gelu_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        gelu_grid(operands)
     elif function == 4:
-        relu_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        relu_grid(operands)
     elif function == 5:
-        sqrt_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        sqrt_grid(operands)
     elif function == 6:
-        rsqrt_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        rsqrt_grid(operands)
     else:
-        reciprocal_grid(
-            (x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts)
-        )
+        reciprocal_grid(operands)
     end_exact((environment,))

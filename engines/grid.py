@@ -1,10 +1,11 @@
-"""Loops over the rows of matrices, and blocks that are moved or transposed: what the engines' kernels are made of.
+"""What the engines' kernels are made of: loops over rows of matrices, blocks moved or transposed.
 
 Everything here runs between `begin_exact` and `end_exact`; addresses, strides (in bytes) and counts
 are int64.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -30,16 +31,19 @@ GridBody = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Lanes, list[La
 
 
 class Counter:
-    """A loop over [0, stop) in steps: `with` gives the index, vectors carried along are `sums`."""
+    """A loop over [0, stop) in steps: the builder stands in its body until `close`.
+
+    index   of this turn
+    sums    vectors that each turn hands to the next
+    """
 
     def __init__(
         self, builder: ir.IRBuilder, stop: ir.Value, step: int, sums: Sequence[Lanes] = ()
     ) -> None:
         self.builder, self.stop, self.step = builder, stop, step
         before = builder.block
-        self.head, self.loop, self.rest = (
-            builder.append_basic_block(name) for name in ("head", "loop", "rest")
-        )
+        names = ("head", "loop", "rest")
+        self.head, self.loop, self.rest = (builder.append_basic_block(name) for name in names)
         builder.branch(self.head)
         builder.position_at_end(self.head)
         self.index = builder.phi(I64)
@@ -52,6 +56,7 @@ class Counter:
 
     @property
     def sums(self) -> list[Lanes]:
+        """The vectors at the start of this turn; behind the loop their final values."""
         return [Lanes(self.builder, phi) for phi in self.phis]
 
     def close(self, sums: Sequence[Lanes] = ()) -> list[Lanes]:
@@ -68,62 +73,74 @@ class Counter:
 def offset(
     builder: ir.IRBuilder, base: ir.Value, index: ir.Value, stride: ir.Value | int
 ) -> ir.Value:
+    """base + index * stride, an address."""
     step = I64(stride) if isinstance(stride, int) else stride
     return builder.add(base, builder.mul(index, step))
 
 
+@dataclass(frozen=True)
+class _Row:
+    """Emits `body` over one row; `inputs` and `output` are the LLVM types of the elements."""
+
+    body: GridBody
+    inputs: Sequence[Any]
+    output: Any
+
+    def _at(
+        self, builder: ir.IRBuilder, places: Sequence[ir.Value], index: ir.Value
+    ) -> list[ir.Value]:
+        kinds = [*self.inputs, self.output]
+        return [
+            offset(builder, place, index, BYTES[kind])
+            for place, kind in zip(places, kinds, strict=True)
+        ]
+
+    def whole(
+        self, builder: ir.IRBuilder, places: Sequence[ir.Value], given: dict[str, Lanes],
+        scale: Lanes, stop: ir.Value, sums: Sequence[Lanes],
+    ) -> list[Lanes]:  # fmt: skip
+        """Every full vector of [0, stop); returns the counts."""
+        loop = Counter(builder, stop, LANES, sums)
+        at = self._at(builder, places, loop.index)
+        pairs = zip(at, self.inputs, strict=False)
+        loaded = [load(builder, place, kind, LANES) for place, kind in pairs]
+        result, masks = self.body(loaded, given, scale)
+        store(builder, result, at[-1])
+        return loop.close(add_masks(masks, loop.sums))
+
+    def rest(
+        self, builder: ir.IRBuilder, places: Sequence[ir.Value], given: dict[str, Lanes],
+        scale: Lanes, start: ir.Value, stop: ir.Value, sums: Sequence[Lanes],
+        buffers: Sequence[ir.Value],
+    ) -> list[Lanes]:  # fmt: skip
+        """[start, stop), through buffers, all of whose lanes exist; returns the counts."""
+        left = builder.sub(stop, start)
+        some = builder.zext(builder.icmp_signed(">", left, I64(0)), I64)
+        once = Counter(builder, some, 1, sums)
+        at = self._at(builder, places, start)
+        loaded = []
+        for place, kind, buffer in zip(at, self.inputs, buffers, strict=False):
+            builder.store(constant(kind, LANES, 0), buffer)
+            copy_lanes(builder, place, builder.ptrtoint(buffer, I64), left, kind)
+            loaded.append(Lanes(builder, builder.load(buffer)))
+        result, masks = self.body(loaded, given, scale)
+        builder.store(result.value, buffers[-1])
+        copy_lanes(builder, builder.ptrtoint(buffers[-1], I64), at[-1], left, self.output)
+        used = first_lanes(builder, left, LANES)
+        return once.close(add_masks([mask & used for mask in masks], once.sums))
+
+
 def lane_grid(
-    name: str,
-    body: GridBody,
-    inputs: Sequence[Any],
-    output: Any,
-    parameters: Sequence[str],
+    name: str, body: GridBody, inputs: Sequence[Any], output: Any, parameters: Sequence[str],
     counted: int,
-) -> Any:
+) -> Any:  # fmt: skip
     """A native that maps `body` over matrices.
 
     name((input, its row stride, ..., output, its row stride, rows, columns, parameters, scale bits,
     counts)). An input row stride of 0 repeats one row. `counted` masks are added to int64 values at
     `counts`.
     """
-
-    def row(builder: ir.IRBuilder, places: list[ir.Value], given: dict[str, Lanes], scale: Lanes, columns: ir.Value,
-            sums: list[Lanes], buffers: list[ir.Value]) -> list[Lanes]:  # fmt: skip
-        kinds = [*inputs, output]
-        whole = builder.sub(columns, builder.srem(columns, I64(LANES)))
-        loop = Counter(builder, whole, LANES, sums)
-        at = [
-            offset(builder, place, loop.index, BYTES[kind])
-            for place, kind in zip(places, kinds, strict=True)
-        ]
-        loaded = [
-            load(builder, place, kind, LANES) for place, kind in zip(at, inputs, strict=False)
-        ]
-        result, masks = body(loaded, given, scale)
-        store(builder, result, at[-1])
-        sums = loop.close(_count(masks, loop.sums))
-        # the rest of the row goes through buffers, all of whose lanes exist
-        rest = builder.sub(columns, whole)
-        single = Counter(
-            builder, builder.zext(builder.icmp_signed(">", rest, I64(0)), I64), 1, sums
-        )
-        at = [
-            offset(builder, place, whole, BYTES[kind])
-            for place, kind in zip(places, kinds, strict=True)
-        ]
-        loaded = []
-        for place, kind, buffer in zip(at, inputs, buffers, strict=False):
-            builder.store(constant(kind, LANES, 0), buffer)
-            copy_lanes(builder, place, builder.ptrtoint(buffer, I64), rest, kind)
-            loaded.append(Lanes(builder, builder.load(buffer)))
-        result, masks = body(loaded, given, scale)
-        builder.store(result.value, buffers[-1])
-        copy_lanes(builder, builder.ptrtoint(buffers[-1], I64), at[-1], rest, output)
-        numbers = Lanes(
-            builder, ir.Constant(ir.VectorType(I32, LANES), [I32(lane) for lane in range(LANES)])
-        )
-        used = numbers < Lanes(builder, splat(builder, builder.trunc(rest, I32), LANES))
-        return single.close(_count([mask & used for mask in masks], single.sums))
+    row = _Row(body, inputs, output)
 
     def build(function: ir.Function) -> None:
         *operands, rows, columns, parameter_base, scale_bits, counts = function.args
@@ -134,19 +151,15 @@ def lane_grid(
         buffers = [builder.alloca(ir.VectorType(kind, LANES)) for kind in (*inputs, output)]
         zero = [Lanes(builder, constant(I32, LANES, 0))] * counted
         loop = Counter(builder, rows, 1, zero)
-        places = [
-            offset(builder, base, loop.index, stride)
-            for base, stride in zip(bases, strides, strict=True)
-        ]
-        sums = row(builder, places, given, scale, columns, loop.sums, buffers)
+        pairs = zip(bases, strides, strict=True)
+        places = [offset(builder, base, loop.index, stride) for base, stride in pairs]
+        whole = builder.sub(columns, builder.srem(columns, I64(LANES)))
+        sums = row.whole(builder, places, given, scale, whole, loop.sums)
+        sums = row.rest(builder, places, given, scale, whole, columns, sums, buffers)
         add_counts(builder, loop.close(sums), counts)
         builder.ret_void()
 
     return native(name, 2 * len(inputs) + 7, build, guarded=False)
-
-
-def _count(masks: list[Lanes], sums: list[Lanes]) -> list[Lanes]:
-    return [total - mask.convert("sext", I32) for total, mask in zip(sums, masks, strict=True)]
 
 
 def _build_move(function: ir.Function) -> None:
@@ -163,26 +176,21 @@ def _build_clear(function: ir.Function) -> None:
     target, count = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     whole = builder.sub(count, builder.srem(count, I64(LANES)))
-    for base, stop, lanes in (
-        (target, whole, LANES),
-        (offset(builder, target, whole, 4), builder.sub(count, whole), 1),
-    ):
+    single = offset(builder, target, whole, 4), builder.sub(count, whole), 1
+    for base, stop, lanes in ((target, whole, LANES), single):
         loop = Counter(builder, stop, lanes)
-        store(
-            builder, Lanes(builder, constant(I32, lanes, 0)), offset(builder, base, loop.index, 4)
-        )
+        zero = Lanes(builder, constant(I32, lanes, 0))
+        store(builder, zero, offset(builder, base, loop.index, 4))
         loop.close()
     builder.ret_void()
 
 
 def _build_transpose(function: ir.Function) -> None:
-    """A 16 x 16 block of 32-bit elements: a perfect shuffle of rows i and i + 8, four times, is the transpose."""
+    """A 16 x 16 block of 32-bit elements: four perfect shuffles of rows i, i + 8 transpose it."""
     source, source_stride, target, target_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    rows = [
-        load(builder, offset(builder, source, I64(i), source_stride), I32, LANES).value
-        for i in range(LANES)
-    ]
+    places = [offset(builder, source, I64(i), source_stride) for i in range(LANES)]
+    rows = [load(builder, place, I32, LANES).value for place in places]
     for _ in range(4):
         mixed = []
         for i in range(8):

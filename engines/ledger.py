@@ -80,7 +80,10 @@ def record(
     macs: int = 0,
     size_bytes: int = 0,
 ) -> None:
-    """Append a record to the current ledger, if there is one; `counts` are in the order of `casts.COUNTS`."""
+    """Append a record to the current ledger, if there is one.
+
+    `counts` are in the order of `casts.COUNTS`; the others are the fields of `Record`.
+    """
     ledger = _current.get()
     if ledger is not None:
         overflow, underflow, nan, infinity = counts.tolist()

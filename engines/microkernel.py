@@ -1,4 +1,6 @@
-"""The inner loop of the systolic array: for each K tile one chain of fused multiply-adds from +0, then one addition to PSUM.
+"""The inner loop of the systolic array.
+
+For each K tile one chain of fused multiply-adds from +0, then one addition to PSUM.
 
 A matrix product's inner kernel already computes each output as one chain in k, so the array's order
 costs one addition and one load and store of the output every 128 steps, no more.
@@ -43,7 +45,10 @@ COLUMNS = 2 * VECTOR  # columns of one call; a divisor of PANEL
 def _chain(
     builder: ir.IRBuilder, a: ir.Value, b: ir.Value, steps: ir.Value
 ) -> tuple[list[list[Any]], ir.Value, ir.Value]:
-    """acc[i][j] = fma(a[i, k], b[k, j], acc[i][j]) for k < steps, from +0; also the addresses behind the tile."""
+    """acc[i][j] = fma(a[i, k], b[k, j], acc[i][j]) for k < steps, from +0.
+
+    Returns the sums and the addresses behind the tile in A and in B.
+    """
     vector = ir.VectorType(F32, VECTOR)
     fma = declare(builder.module, f"llvm.fma.v{VECTOR}f32", ir.FunctionType(vector, [vector] * 3))
     before = builder.block
@@ -61,9 +66,8 @@ def _chain(
     base = builder.inttoptr(at_a, I8.as_pointer())
     results = []
     for i, row in enumerate(sums):
-        pointer = builder.bitcast(
-            builder.gep(base, [I64(i * ROW_STRIDE * 4)], source_etype=I8), F32.as_pointer()
-        )
+        place = builder.gep(base, [I64(i * ROW_STRIDE * 4)], source_etype=I8)
+        pointer = builder.bitcast(place, F32.as_pointer())
         factor = splat(builder, builder.load(pointer, align=4), VECTOR)
         results.append([builder.call(fma, [factor, columns[j], row[j]]) for j in range(2)])
     following = builder.add(k, I64(1)), builder.add(at_a, I64(4)), builder.add(at_b, I64(PANEL * 4))
@@ -84,10 +88,8 @@ def _store(
     vector = ir.VectorType(F32, VECTOR)
     for i, row in enumerate(sums):
         for j, value in enumerate(row):
-            place = builder.add(
-                c, builder.add(builder.mul(stride, I64(i)), I64(j * VECTOR * BYTES[F32]))
-            )
-            pointer = builder.inttoptr(place, vector.as_pointer())
+            shift = builder.add(builder.mul(stride, I64(i)), I64(j * VECTOR * BYTES[F32]))
+            pointer = builder.inttoptr(builder.add(c, shift), vector.as_pointer())
             total = builder.fadd(builder.load(pointer, align=4), value) if add else value
             builder.store(total, pointer, align=4)
 
@@ -96,9 +98,8 @@ def _build(function: ir.Function) -> None:
     a, b, c, stride, tiles, tile_rows, last_rows, first = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     entry = builder.block
-    tile, over, add, after, end = (
-        builder.append_basic_block(n) for n in ("tile", "over", "add", "after", "end")
-    )
+    names = ("tile", "over", "add", "after", "end")
+    tile, over, add, after, end = (builder.append_basic_block(name) for name in names)
     builder.branch(tile)
     builder.position_at_end(tile)
     index, at_a, at_b = (builder.phi(I64) for _ in range(3))
@@ -106,9 +107,8 @@ def _build(function: ir.Function) -> None:
         phi.add_incoming(start, entry)
     last = builder.icmp_signed("==", index, builder.sub(tiles, I64(1)))
     sums, next_a, next_b = _chain(builder, at_a, at_b, builder.select(last, last_rows, tile_rows))
-    overwrite = builder.and_(
-        builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0))
-    )
+    new, wanted = builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0))
+    overwrite = builder.and_(new, wanted)
     builder.cbranch(overwrite, over, add)
     for block, adds in ((over, False), (add, True)):
         builder.position_at_end(block)

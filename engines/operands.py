@@ -24,7 +24,7 @@ class UnsupportedFormat(ValueError):
 
 
 def open_floats(x: object) -> tuple[Floats, Callable[[Any], Any]]:
-    """A float32 view or copy of `x` (any strides), and what turns a result into the kind of container that x is.
+    """A float32 view or copy of `x` (any strides), and what makes a result x's kind of container.
 
     Other types are converted as the engines' inputs are: through float32, rounded to nearest even.
     """
@@ -122,9 +122,10 @@ def pieces_of(rows: int, columns: int) -> list[tuple[int, int]]:
 
 
 class Counters:
-    """Counts that kernels add to, in the order of `casts.COUNTS`; each piece of the work has two cache lines of its own.
+    """Counts that kernels add to, in the order of `casts.COUNTS`.
 
-    Threads that count within one line would wait for each other at every row.
+    Each piece of the work has two cache lines of its own: threads that count within one line would
+    wait for each other at every row.
     """
 
     def __init__(self, pieces: int) -> None:

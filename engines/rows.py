@@ -1,8 +1,8 @@
-"""Normalisations over the rows of a matrix: softmax and LayerNorm, in a specified order of addition.
+"""Sums and normalizations over the rows of a matrix, in a specified order of addition.
 
 A sum along a row is one chain, so sixteen rows are turned into the lanes of a vector: then each
-step of the chain serves them all. The order is sequential (assumed, NUMERICS section 4),
-LayerNorm's as bn_stats: even and odd elements of chunks of 512.
+step of the chain serves them all. The order is sequential; LayerNorm's is that of bn_stats, even
+and odd elements of chunks of 512 (assumed: docs/numerics.md, "Vector, Scalar and DMA engines").
 """
 
 from llvmlite import ir
@@ -27,6 +27,12 @@ def _zero(builder: ir.IRBuilder, value: float = 0.0) -> Lanes:
     return Lanes(builder, constant(F32, LANES, value))
 
 
+def _repeated(builder: ir.IRBuilder, base: ir.Value, index: ir.Value) -> Lanes:
+    """The float32 at `index`, in every lane."""
+    pointer = builder.inttoptr(offset(builder, base, index, 4), F32.as_pointer())
+    return Lanes(builder, splat(builder, builder.load(pointer), LANES))
+
+
 def _build_softmax(function: ir.Function) -> None:
     """x - max, exp, their sum in order, reciprocal, product; a row of -inf only gives zeros."""
     turned, columns = function.args
@@ -43,9 +49,8 @@ def _build_softmax(function: ir.Function) -> None:
     nothing = largest.equals(float("-inf")) & witness.equals(float("-inf"))
     loop = Counter(builder, columns, 1)
     share = _at(builder, turned, loop.index) * inverse
-    store(
-        builder, nothing.where(share.like(0.0), share), offset(builder, turned, loop.index, _COLUMN)
-    )
+    share = nothing.where(share.like(0.0), share)
+    store(builder, share, offset(builder, turned, loop.index, _COLUMN))
     loop.close()
     builder.ret_void()
 
@@ -53,7 +58,10 @@ def _build_softmax(function: ir.Function) -> None:
 def _group(
     builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, count: ir.Value
 ) -> tuple[Lanes, Lanes, Lanes]:
-    """bn_stats of `count` elements from `start` in steps of 2: (count, mean, variance * count), two passes."""
+    """bn_stats of `count` elements from `start` in steps of 2: (count, mean, variance * count).
+
+    Two passes: the mean first, then the squares of the distances from it.
+    """
     number = Lanes(builder, splat(builder, builder.sitofp(count, F32), LANES))
 
     def element(index: ir.Value) -> Lanes:
@@ -92,10 +100,7 @@ def _build_normalize(function: ir.Function) -> None:
     number, mean, squares = loop.close(_merge(tuple(_merge(tuple(loop.sums), even)), odd))
     spread = apply(Activation.RSQRT, squares / number + eps)
     loop = Counter(builder, columns, 1)
-    factor, shift = (
-        Lanes(builder, splat(builder, builder.load(builder.inttoptr(offset(builder, base, loop.index, 4), F32.as_pointer())), LANES))
-        for base in (gamma, beta)
-    )  # fmt: skip
+    factor, shift = (_repeated(builder, base, loop.index) for base in (gamma, beta))
     y = (_at(builder, turned, loop.index) - mean) * spread * factor + shift
     store(builder, y, offset(builder, turned, loop.index, _COLUMN))
     loop.close()
@@ -150,20 +155,8 @@ def _turn_out(turned: int, out: int, stride: int, rows: int, columns: int, spare
 @kernel
 def softmax(arguments: int) -> None:
     """Rows first..last; `turned` holds columns (rounded up to 16) times 16 floats, `spare` 256."""
-    (
-        x,
-        x_stride,
-        out,
-        out_stride,
-        first,
-        last,
-        columns,
-        given,
-        counts,
-        turned,
-        spare,
-        environment,
-    ) = unpack(arguments, 12)
+    (x, x_stride, out, out_stride, first, last, columns, given, counts, turned, spare,
+     environment) = unpack(arguments, 12)  # fmt: skip
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
@@ -178,8 +171,8 @@ def softmax(arguments: int) -> None:
 @kernel
 def layernorm(arguments: int) -> None:
     """Rows first..last, as `softmax`."""
-    (x, x_stride, out, out_stride, first, last, columns, eps, gamma, beta, given, counts, turned, spare,
-     environment) = unpack(arguments, 15)  # fmt: skip
+    (x, x_stride, out, out_stride, first, last, columns, eps, gamma, beta, given, counts, turned,
+     spare, environment) = unpack(arguments, 15)  # fmt: skip
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
@@ -194,9 +187,8 @@ def layernorm(arguments: int) -> None:
 @kernel
 def sums(arguments: int) -> None:
     """out[r] = round(sum of row r, in index order from +0); `out` is contiguous."""
-    x, x_stride, out, first, last, columns, given, counts, turned, spare, environment = unpack(
-        arguments, 11
-    )
+    (x, x_stride, out, first, last, columns, given, counts, turned, spare,
+     environment) = unpack(arguments, 11)  # fmt: skip
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from halfulp.dtypes import FP32, Format
 from halfulp.dtypes.rounding import choice
+from halfulp.engines.arrays import apply_flat
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
 from halfulp.engines.operands import as_float_format, open_floats, size_bytes
-from halfulp.engines.vector import apply_flat
 
 if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
@@ -19,33 +19,27 @@ class ScalarEngine:
     """func(x * scale + bias) in fp32, then a cast.
 
     Source: trainium_inferentia2_arch.rst (fp32 inside, scale and bias: documented); that x * scale
-    and + bias round once each, and that a function gives the nearest fp32, is assumed (NUMERICS
-    section 4).
+    and + bias round once each, and that a function gives the nearest fp32, is assumed
+    (docs/numerics.md, "Vector, Scalar and DMA engines").
     """
 
     core: "NeuronCore"
 
     def activation(
-        self,
-        x: Any,
-        function: Activation | str,
-        *,
-        scale: float = 1.0,
-        bias: float = 0.0,
+        self, x: Any, function: Activation | str, *, scale: float = 1.0, bias: float = 0.0,
         out_format: Format | str = FP32,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """function(x * scale + bias), any shape, rounded to `out_format`.
 
         Raises ValueError for an unknown function.
         """
-        fmt, found = (
-            as_float_format(out_format, "out_format"),
-            choice(Activation, function, "function"),
-        )
+        fmt = as_float_format(out_format, "out_format")
+        found = choice(Activation, function, "function")
         self.core.check_result(fmt)
         array, give = open_floats(x)
         # x + -0 is x, also for -0
         out, counts = apply_flat(array, found, scale, bias if bias else -0.0, fmt)
-        record("scalar", f"activation({found.value})", (array.shape, out.shape), ("fp32", fmt.name), counts,
-               size_bytes=4 * array.size + size_bytes(fmt, out.size))  # fmt: skip
+        size = 4 * array.size + size_bytes(fmt, out.size)
+        shapes, formats = (array.shape, out.shape), ("fp32", fmt.name)
+        record("scalar", f"activation({found.value})", shapes, formats, counts, size_bytes=size)
         return give(out)

@@ -8,133 +8,47 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FP32, INT8, TF32, FloatFormat, Format, IntFormat
+from halfulp.dtypes import FP32, TF32, FloatFormat, Format, IntFormat
 from halfulp.dtypes.parameters import INF32, bits32
-from halfulp.dtypes.threads import get_num_threads, parallel, split
+from halfulp.engines.arrays import combine
+from halfulp.engines.elementwise import AluOp
 from halfulp.engines.ledger import record
-from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
 from halfulp.engines.operands import (
-    Counters,
     Counts,
     Floats,
     UnsupportedFormat,
-    address,
     as_float_format,
     as_format,
     broadcast_shape,
     filled,
     float_parameters,
-    integer_parameters,
     open_floats,
     size_bytes,
 )
-from halfulp.engines.systolic import (
-    FLOAT,
-    FLOAT_PARTS,
-    INTEGER,
-    INTEGER_PARTS,
-    PSUM_FLOAT,
-    PSUM_INTEGER,
-    PSUM_PLAIN,
-    PSUM_RAW,
-    pack_panels,
-    product,
-    products,
+from halfulp.engines.products import (
+    Cast,
+    Exit,
+    Packed,
+    batched_product,
+    flat_product,
+    pack,
+    passes_of,
 )
+from halfulp.engines.systolic import PSUM_FLOAT, PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
 
 if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
-
-#: Fewer multiply-accumulates than this run in one thread.
-_PARALLEL_MACS = 1 << 21
-
-
-@dataclass(frozen=True, eq=False)
-class Packed:
-    """A right operand (K, N), cast and laid out for the array once; made by `TensorEngine.pack`.
-
-    high, low   panels [N / 32][K][32]; low holds the low halves of fp32, None for formats of one pass
-    counts      what the cast changed, in the order of `casts.COUNTS`
-    """
-
-    fmt: Format
-    depth: int
-    width: int
-    high: Floats
-    low: Floats | None
-    counts: Counts
-
-
-def passes_of(fmt: Format) -> int:
-    """Passes through the array: fp32 takes four, as do the integers without a datapath of their own."""
-    return 4 if fmt == FP32 or (isinstance(fmt, IntFormat) and fmt != INT8) else 1
-
-
-def _kind(fmt: Format, passes: int) -> int:
-    if isinstance(fmt, IntFormat):
-        return INTEGER if passes == 1 else INTEGER_PARTS
-    return FLOAT if passes == 1 else FLOAT_PARTS
-
-
-def _given(fmt: Format) -> int:
-    return (float_parameters(fmt) if isinstance(fmt, FloatFormat) else integer_parameters(fmt))[1]
-
-
-def _aligned(shape: tuple[int, ...]) -> Floats:
-    """Uninitialised floats that start at a cache line."""
-    size = prod(shape)
-    memory = np.empty(size + 16, np.float32)
-    start = (-memory.ctypes.data % 64) // 4
-    return memory[start : start + size].reshape(shape)
-
-
-def _row_major(x: Floats) -> Floats:
-    """`x` with elements of a row next to each other and rows apart by a positive stride; copied if need be."""
-    if (
-        x.shape[-1] > 1
-        and x.strides[-1] != 4
-        or (x.shape[-2] > 1 and x.strides[-2] < 4 * x.shape[-1])
-    ):
-        return np.ascontiguousarray(x)
-    return x
-
-
-def _right(b: Floats, transposed: bool) -> tuple[Floats, bool]:
-    """Rows of B, or of its transpose when those lie in memory: (array, turned)."""
-    if b.shape[-1] > 1 and b.strides[-1] != 4 and b.strides[-2] == 4:
-        b, transposed = b.swapaxes(-1, -2), not transposed
-    return _row_major(b), transposed
-
-
-def _steps(x: Floats, batch: tuple[int, ...]) -> tuple[Floats, int, int]:
-    """`x` broadcast to a batch, and how far apart its matrices lie along the last axis of the batch and before."""
-    if x.shape[:-2] != batch:
-        x = np.broadcast_to(x, batch + x.shape[-2:])
-    if len(batch) > 2:
-        x = np.ascontiguousarray(x).reshape(-1, batch[-1], *x.shape[-2:])
-    return x, (x.strides[-4] if x.ndim > 3 else 0), x.strides[-3]
-
-
-@dataclass(frozen=True)
-class _Exit:
-    """How sums leave PSUM: round(sum * multiplier + bias), or int32 as they are."""
-
-    psum: int
-    multiplier: Floats
-    bias: Floats
-    given: int
-
 
 _NOTHING = np.zeros(1, np.float32)
 
 
 @dataclass(frozen=True)
 class TensorEngine:
-    """128 x 128 systolic array: operands cast on their way in, sums in fp32, rows added one after the other.
+    """128 x 128 systolic array: operands cast on their way in, sums in fp32, row after row.
 
     Source: neuron-core-v1.rst, neuron-core-v2.rst, trainium_inferentia2_arch.rst (shapes, formats,
-    fp32 sums: documented); order and start of the sums, one rounding a step: NUMERICS section 3
-    (derived and assumed).
+    fp32 sums: documented); order and start of the sums, one rounding a step:
+    docs/numerics.md, "Tensor Engine" (derived and assumed).
     """
 
     core: "NeuronCore"
@@ -158,7 +72,8 @@ class TensorEngine:
         wide = {FP32, TF32}
         if isinstance(a, FloatFormat) and (a in wide) != (b in wide):
             raise UnsupportedFormat(
-                f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only (nki.isa nc_matmul)"
+                f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only"
+                " (nki.isa nc_matmul)"
             )
         self._checked.add((a, b))
 
@@ -172,8 +87,8 @@ class TensorEngine:
     ) -> Packed:
         """Cast a right operand and lay it out once, for use in many products.
 
-        b           (K, N), or (N, K) with `transposed`
-        scale       b is multiplied by it before the cast: a float, or (N,) floats
+        b       (K, N), or (N, K) with `transposed`
+        scale   b is multiplied by it before the cast: a float, or (N,) floats
 
         Raises UnsupportedFormat for a format that the array does not take, ValueError for a wrong
         shape.
@@ -188,25 +103,30 @@ class TensorEngine:
         factor = 1.0
         if np.ndim(scale):
             vector = _column_vector(scale, array.shape[0 if transposed else 1], "scale")
-            array = self.core.vector._multiply(array, vector[:, None] if transposed else vector)
+            factors = vector[:, None] if transposed else vector
+            array, _ = combine(array, factors, AluOp.MULTIPLY, FP32)
         else:
             factor = _positive(scale, "scale")
-        return _pack(array, fmt, passes_of(fmt), factor, transposed)
+        return pack(array, Cast(fmt, factor, passes_of(fmt)), transposed)
 
     def matmul(
         self, a: Any, b: Any, *, a_format: Format | str, b_format: Format | str | None = None,
         out_format: Format | str = FP32, bias: Any = None, a_scale: float = 1.0, b_scale: Any = 1.0,
         rescale: Any = None, transpose_b: bool = False, out: Any = None,
     ) -> Any:  # fmt: skip
-        """a @ b with both operands cast, in the array's order: K tiles of 128 rows, each a chain of fused multiply-adds.
+        """a @ b with both operands cast, added in the array's order.
 
-        a            (..., M, K), multiplied by `a_scale`, rounded to `a_format`
-        b            (..., K, N), or (..., N, K) with `transpose_b`, or a `Packed`; likewise with `b_scale`, `b_format`
-                     (default: a_format, or the packed one)
-        rescale      None, a float or (N,): the sum is multiplied by it, rounded to fp32
-        bias         None or (N,): then added, rounded to fp32; then rounded to `out_format`
-        returns      (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format; `out` if that is given:
-                     C-contiguous, of that shape and type, not overlapping a or b
+        That order: K tiles of 128 rows, each a chain of fused multiply-adds from +0, added to the
+        sum one tile after the other.
+
+        a         (..., M, K), multiplied by `a_scale`, rounded to `a_format`
+        b         (..., K, N), or (..., N, K) with `transpose_b`, or a `Packed`; likewise with
+                  `b_scale`, a float or (N,) floats, and `b_format`: by default a_format, or that
+                  of the `Packed`
+        rescale   None, a float or (N,): the sum is multiplied by it, rounded to fp32
+        bias      None, a float or (N,): then added, rounded to fp32; then rounded to `out_format`
+        returns   (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format;
+                  `out` if that is given: C-contiguous, of that shape and type, not overlapping a, b
 
         fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed);
         int16 and int32 take the compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
@@ -216,84 +136,98 @@ class TensorEngine:
         """
         left, give = open_floats(a)
         a_fmt = as_format(a_format)
-        b_fmt = (
-            as_format(b_format)
-            if b_format is not None
-            else b.fmt
-            if isinstance(b, Packed)
-            else a_fmt
-        )
+        b_fmt = _right_format(b, b_format, a_fmt)
         self.check(a_fmt, b_fmt)
-        passes = max(passes_of(a_fmt), passes_of(b_fmt))
-        if isinstance(b, Packed):
-            if b.fmt != b_fmt:
-                raise ValueError(
-                    f"b is packed as {b.fmt.name}; b_format={b_fmt.name} must be the same"
-                )
-            if transpose_b or np.ndim(b_scale) or b_scale != 1.0:
-                raise ValueError(
-                    "b is packed: pack() took its scale and its order; leave b_scale and transpose_b away"
-                )
-            right = None
-            depth, width, lead = b.depth, b.width, ()
-        else:
-            right = open_floats(b)[0]
-            if right.ndim < 2:
-                raise ValueError(f"b has shape {right.shape}; needed: at least two axes")
-            depth, width = right.shape[-2:][::-1] if transpose_b else right.shape[-2:]
-            lead = right.shape[:-2]
+        right = _open_right(b, b_fmt, b_scale, transpose_b)
+        lead, depth, width = _extent(right, transpose_b)
         if left.ndim < 2 or left.shape[-1] != depth:
-            raise ValueError(
-                f"a has shape {left.shape}, b {depth} x {width}; needed: a of (..., M, {depth})"
-            )
+            given = f"a has shape {left.shape}, b {depth} x {width}"
+            raise ValueError(f"{given}; needed: a of (..., M, {depth})")
+        passes = max(passes_of(a_fmt), passes_of(b_fmt))
         exit_ = self._exit(a_fmt, passes, width, rescale, bias, out_format)
         outer = left.shape[:-2]
         batch = outer if outer == lead or not lead else broadcast_shape(a=outer, b=lead)
-        result_type = np.dtype(np.int32 if exit_.psum == PSUM_RAW else np.float32)
-        target = _target(out, (*batch, left.shape[-2], width), result_type, left, right)
-        scale = _positive(a_scale, "a_scale")
-        if right is not None and (np.ndim(b_scale) or prod(lead) == 1):
-            flat = right.reshape(right.shape[-2:]) if lead else right
-            if np.ndim(b_scale) and flat.ndim > 2:
-                raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
-            b = self.pack(flat, b_fmt, scale=b_scale, transposed=transpose_b)
-            right = None
-        if right is None:
-            counts = _flat_product(left, a_fmt, scale, b, passes, exit_, target) + b.counts
+        raw = exit_.psum == PSUM_RAW
+        shape = (*batch, left.shape[-2], width)
+        target = _target(out, shape, np.dtype(np.int32 if raw else np.float32), left, right)
+        cast = Cast(a_fmt, _positive(a_scale, "a_scale"), passes)
+        if not isinstance(right, Packed) and (np.ndim(b_scale) or prod(lead) == 1):
+            right = self._pack_once(right, b_fmt, b_scale, transpose_b)
+        if isinstance(right, Packed):
+            counts = flat_product(left, cast, right, exit_, target) + right.counts
         else:
-            factor = _positive(b_scale, "b_scale")
-            counts = _batched_product(
-                left, right, transpose_b, (a_fmt, b_fmt), (scale, factor), passes, exit_, target
-            )
-        rows = prod(left.shape[:-1]) if right is None else prod(batch) * left.shape[-2]
-        elements = left.size, depth * width * max(1, prod(lead))
-        result = "int32" if exit_.psum == PSUM_RAW else as_format(out_format).name
-        record(
-            "tensor", "nc_matmul", (left.shape, (*lead, depth, width), target.shape), (a_fmt.name, b_fmt.name, result), counts,
-            macs=rows * depth * width,
-            size_bytes=size_bytes(a_fmt, elements[0]) + size_bytes(b_fmt, elements[1]) + size_bytes(as_format(result), target.size),
-        )  # fmt: skip
+            casts = cast, Cast(b_fmt, _positive(b_scale, "b_scale"), passes)
+            counts = batched_product(left, right, transpose_b, casts, exit_, target)
+        result = as_format("int32" if raw else out_format)
+        shapes = left.shape, (*lead, depth, width), target.shape
+        _record(shapes, (a_fmt, b_fmt, result), counts)
         return give(target) if out is None else out
 
+    def _pack_once(self, b: Floats, fmt: Format, scale: Any, transposed: bool) -> Packed:
+        """A right operand that is one matrix, whatever its leading axes."""
+        flat = b.reshape(b.shape[-2:]) if prod(b.shape[:-2]) == 1 else b
+        if np.ndim(scale) and flat.ndim > 2:
+            raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
+        return self.pack(flat, fmt, scale=scale, transposed=transposed)
+
     def _exit(
-        self,
-        fmt: Format,
-        passes: int,
-        width: int,
-        rescale: Any,
-        bias: Any,
+        self, fmt: Format, passes: int, width: int, rescale: Any, bias: Any,
         out_format: Format | str,
-    ) -> _Exit:
+    ) -> Exit:  # fmt: skip
         result = as_float_format(out_format, "out_format")
         self.core.check_result(result)
         integer = isinstance(fmt, IntFormat) and passes == 1
         if rescale is None and bias is None and result == FP32:
-            return _Exit(PSUM_RAW if integer else PSUM_PLAIN, _NOTHING, _NOTHING, 0)
+            return Exit(PSUM_RAW if integer else PSUM_PLAIN, _NOTHING, _NOTHING, 0)
         multiplier = _column_vector(1.0 if rescale is None else rescale, width, "rescale")
         # x + -0 is x, also for -0
         shift = _column_vector(-0.0 if bias is None else bias, width, "bias")
         psum = PSUM_INTEGER if integer else PSUM_FLOAT
-        return _Exit(psum, multiplier, shift, float_parameters(result)[1])
+        return Exit(psum, multiplier, shift, float_parameters(result)[1])
+
+
+def _right_format(b: Any, b_format: Format | str | None, a_format: Format) -> Format:
+    if b_format is not None:
+        return as_format(b_format)
+    return b.fmt if isinstance(b, Packed) else a_format
+
+
+def _open_right(b: Any, fmt: Format, scale: Any, transposed: bool) -> Packed | Floats:
+    """The right operand, packed or as an array of two axes or more."""
+    if isinstance(b, Packed):
+        if b.fmt != fmt:
+            raise ValueError(f"b is packed as {b.fmt.name}; b_format={fmt.name} must be the same")
+        if transposed or np.ndim(scale) or scale != 1.0:
+            raise ValueError(
+                "b is packed: pack() took its scale and its order;"
+                " leave b_scale and transpose_b away"
+            )
+        return b
+    array = open_floats(b)[0]
+    if array.ndim < 2:
+        raise ValueError(f"b has shape {array.shape}; needed: at least two axes")
+    return array
+
+
+def _extent(right: Packed | Floats, transposed: bool) -> tuple[tuple[int, ...], int, int]:
+    """(leading axes, K, N) of a right operand."""
+    if isinstance(right, Packed):
+        return (), right.depth, right.width
+    depth, width = right.shape[-2:][::-1] if transposed else right.shape[-2:]
+    return right.shape[:-2], depth, width
+
+
+def _record(
+    shapes: tuple[tuple[int, ...], ...], formats: tuple[Format, ...], counts: Counts
+) -> None:
+    """Write a product of (..., M, K), (..., K, N) into (..., M, N) into the ledger."""
+    _, right, result = shapes
+    # an empty batch still has its right operand
+    sizes = prod(shapes[0]), prod(right[-2:]) * max(1, prod(right[:-2])), prod(result)
+    size = sum(size_bytes(fmt, elements) for fmt, elements in zip(formats, sizes, strict=True))
+    names = tuple(fmt.name for fmt in formats)
+    macs = prod(result) * right[-2]
+    record("tensor", "nc_matmul", shapes, names, counts, macs=macs, size_bytes=size)
 
 
 def _target(
@@ -303,14 +237,11 @@ def _target(
     if out is None:
         return np.empty(shape, dtype)
     array = out if isinstance(out, np.ndarray) else np.asarray(out)
-    if (
-        array.shape != shape
-        or array.dtype != dtype
-        or not array.flags.c_contiguous
-        or not array.flags.writeable
-    ):
+    usable = array.flags.c_contiguous and array.flags.writeable
+    if array.shape != shape or array.dtype != dtype or not usable:
         raise ValueError(
-            f"out is {array.dtype} of shape {array.shape}; needed: C-contiguous, writeable {dtype} of shape {shape}"
+            f"out is {array.dtype} of shape {array.shape};"
+            f" needed: C-contiguous, writeable {dtype} of shape {shape}"
         )
     if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
         raise ValueError("out overlaps an operand; give memory of its own")
@@ -318,6 +249,7 @@ def _target(
 
 
 def _positive(scale: Any, name: str) -> float:
+    """A scale that is positive and finite in float32 too."""
     value = float(scale)
     if not (value > 0 and 0 < bits32(value) < INF32):
         raise ValueError(f"{name}={scale!r}; needed: a positive, finite number")
@@ -325,6 +257,7 @@ def _positive(scale: Any, name: str) -> float:
 
 
 def _column_vector(x: Any, width: int, name: str) -> Floats:
+    """A number, repeated, or (width,) numbers, as contiguous float32."""
     if isinstance(x, int | float):
         return filled(width, x)
     array = open_floats(x)[0]
@@ -333,102 +266,3 @@ def _column_vector(x: Any, width: int, name: str) -> Floats:
     if array.shape != (width,):
         raise ValueError(f"{name} has shape {array.shape}; needed: a number or ({width},)")
     return np.ascontiguousarray(array)
-
-
-def _pack(b: Floats, fmt: Format, passes: int, scale: float, transposed: bool) -> Packed:
-    width, depth = b.shape if transposed else b.shape[::-1]
-    rows, turned = _right(b, transposed)
-    panels = -(-width // PANEL)
-    high = _aligned((panels, depth, PANEL))
-    low = _aligned((panels, depth, PANEL)) if passes == 4 else None
-    pieces = split(panels, 1, 4) if depth * width >= _PARALLEL_MACS // 16 else [(0, panels)]
-    counts = Counters(len(pieces))
-    common = (address(rows), rows.strides[0], int(turned), address(high), 0 if low is None else address(low), depth, width,
-              _kind(fmt, passes), _given(fmt), bits32(scale))  # fmt: skip
-    parallel(pack_panels, [(*common, counts.place(i), *piece) for i, piece in enumerate(pieces)])
-    return Packed(fmt, depth, width, high, low, counts.total())
-
-
-def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]]:
-    """(first row, last row, first panel, last panel) of each thread's share."""
-    if macs < _PARALLEL_MACS or get_num_threads() == 1:
-        return [(0, rows, 0, panels)]
-    if rows >= 4 * ROW_BLOCK or panels < get_num_threads():
-        return [(first, last, 0, panels) for first, last in split(rows, ROWS, ROWS)]
-    # the rows of A are cast by each thread, which small M can afford
-    return [(0, rows, first, last) for first, last in split(panels, 1, 1)]
-
-
-def _flat_product(
-    a: Floats, fmt: Format, scale: float, b: Packed, passes: int, exit_: _Exit, out: Any
-) -> Counts:
-    """All leading axes of `a` as rows, times a packed operand."""
-    rows = prod(a.shape[:-1])
-    flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
-    low = (
-        b.low if b.low is not None or passes == 1 else np.zeros_like(b.high)
-    )  # tf32 has no low half
-    pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
-    counts = Counters(len(pieces))
-    first = (address(flat), flat.strides[0], address(b.high), 0 if low is None else address(low), address(out), b.width * 4,
-             b.depth, b.width)  # fmt: skip
-    cast = _kind(fmt, passes), _given(fmt), bits32(scale)
-    leave = passes, exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given
-    parts = []
-    for index, piece in enumerate(pieces):
-        # rows that several threads cast are counted by the first of them
-        cast_group = 0 if piece[2] == 0 else 2
-        parts.append(
-            (*first, *piece, *cast, counts.place(index, cast_group), *leave, counts.place(index, 1))
-        )
-    parallel(product, parts)
-    return counts.total(groups=2)
-
-
-def _batched_product(
-    a: Floats, b: Floats, transposed: bool, formats: tuple[Format, Format], scales: tuple[float, float], passes: int,
-    exit_: _Exit, out: Any,
-) -> Counts:  # fmt: skip
-    """Both operands differ from item to item; B is packed item by item."""
-    batch, (height, width), depth = out.shape[:-2], out.shape[-2:], a.shape[-1]
-    left = _row_major(a)
-    right, turned = _right(b, transposed)
-    items, inner = prod(batch), batch[-1]
-    if not items:
-        return np.zeros(4, np.int64)
-    (left, *left_steps), (right, *right_steps) = _steps(left, batch), _steps(right, batch)
-    pieces = (
-        split(items, 1, 1) if items * height * depth * width >= _PARALLEL_MACS else [(0, items)]
-    )
-    places = (address(left), *left_steps, address(right), *right_steps, address(out), inner)
-    counts = Counters(len(pieces))
-    panels = -(-width // PANEL)
-    shapes = (left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth, width)
-    leave = passes, exit_.psum, address(exit_.multiplier), address(exit_.bias), exit_.given
-    spaces = [_aligned((2 if passes == 4 else 1, panels, depth, PANEL)) for _ in pieces]
-    parts = []
-    for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
-        place = counts.place(index)
-        casts = [
-            (_kind(fmt, passes), _given(fmt), bits32(scale), place)
-            for fmt, scale in zip(formats, scales, strict=True)
-        ]
-        parts.append(
-            (
-                *places,
-                *piece,
-                *shapes,
-                address(space[0]),
-                address(space[-1]),
-                *casts[0],
-                *casts[1],
-                *leave,
-                place,
-                counts.place(index, 3),
-            )
-        )
-    parallel(products, parts)
-    return counts.total()
-
-
-__all__ = ["Packed", "TensorEngine", "passes_of"]

@@ -1,0 +1,193 @@
+"""Elementwise and row kernels on arrays: shapes broadcast, rows shared among the threads."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from halfulp.dtypes import FP32, FloatFormat
+from halfulp.dtypes.jit import Kernel
+from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.threads import parallel
+from halfulp.engines.elementwise import (
+    ACTIVATION_CODES,
+    ALU_CODES,
+    SELECT,
+    AluOp,
+    activation,
+    reduce_columns,
+    tensor_tensor,
+)
+from halfulp.engines.functions import Activation
+from halfulp.engines.operands import (
+    Counters,
+    Counts,
+    Floats,
+    address,
+    broadcast_shape,
+    contiguous,
+    filled,
+    float_parameters,
+    open_floats,
+    pieces_of,
+)
+from halfulp.engines.rows import sums
+
+_CHUNK = 8192  # elements of a row into which a flat array is cut
+
+
+def apply_flat(
+    x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat
+) -> tuple[Floats, Counts]:
+    """round(f(x * scale + bias)) of every element."""
+    x = contiguous(x)
+    out = np.empty(x.shape, np.float32)
+    shift = filled(min(max(x.size, 1), _CHUNK), bias)
+    code, given, factor = ACTIVATION_CODES[function], float_parameters(fmt)[1], bits32(scale)
+    size = 4 * _CHUNK
+    rows, rest = divmod(x.size, _CHUNK)
+    pieces = pieces_of(rows, _CHUNK)
+    counts = Counters(len(pieces) + 1)
+
+    def part(index: int, first: int, last: int, columns: int) -> tuple[int, ...]:
+        start = first * size
+        places = address(x) + start, size, address(shift), 0, address(out) + start, size
+        return code, *places, last - first, columns, given, factor, counts.place(index)
+
+    parallel(activation, [part(index, *piece, _CHUNK) for index, piece in enumerate(pieces)])
+    if rest:
+        parallel(activation, [part(len(pieces), rows, rows + 1, rest)])
+    return out, counts.total()
+
+
+def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
+    """An operand broadcast to `shape`, as rows of the last axis, and the stride of these rows.
+
+    Bytes; 0 repeats one row.
+    """
+    columns = shape[-1]
+    if x.shape == shape:
+        x = contiguous(x)
+        return x, columns * 4
+    if x.size == columns and x.shape[-1:] == (columns,):
+        return contiguous(x), 0
+    if x.size == 1:
+        return np.full(columns, x.reshape(()), np.float32), 0
+    return np.ascontiguousarray(np.broadcast_to(x, shape)), columns * 4
+
+
+def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
+    """round(a op b) of every element, broadcast as numpy does."""
+    shape = a.shape if a.shape == b.shape else broadcast_shape(a=a.shape, b=b.shape)
+    flat = a.shape == b.shape and a.flags.c_contiguous and b.flags.c_contiguous
+    if flat and a.ndim != 2 and a.size > _CHUNK:
+        # long rows, whatever the last axis is
+        columns = _CHUNK if a.size % _CHUNK == 0 else a.shape[-1]
+        result, counts = combine(a.reshape(-1, columns), b.reshape(-1, columns), op, fmt)
+        return result.reshape(shape), counts
+    matrix_shape = shape or (1,)
+    out = np.empty(matrix_shape, np.float32)
+    (left, a_stride), (right, b_stride) = _as_matrix(a, matrix_shape), _as_matrix(b, matrix_shape)
+    columns = matrix_shape[-1]
+    rows = out.size // columns if columns else 0
+    pieces = pieces_of(rows, columns)
+    counters = Counters(len(pieces))
+    parallel(tensor_tensor, [
+        (ALU_CODES[op], address(left) + first * a_stride, a_stride,
+         address(right) + first * b_stride, b_stride,
+         address(out) + first * columns * 4, columns * 4,
+         last - first, columns, float_parameters(fmt)[1], counters.place(index))
+        for index, (first, last) in enumerate(pieces)
+    ])  # fmt: skip
+    return out.reshape(shape), counters.total()
+
+
+def add_mask(scores: Floats, mask: Any) -> None:
+    """Add a mask to scores, in place; it broadcasts to them.
+
+    Floats are added; booleans leave the score where they are True and make it -inf where not.
+
+    Raises TypeError for other masks, ValueError for one that does not broadcast.
+    """
+    added, code = _additive(mask)
+    if broadcast_shape(x=scores.shape, mask=added.shape) != scores.shape:
+        needed = f"one that broadcasts to x, {scores.shape}"
+        raise ValueError(f"mask has shape {added.shape}; needed: {needed}")
+    columns = scores.shape[-1]
+    view = np.broadcast_to(added, scores.shape)
+    if columns > 1 and view.strides[-1] != 4:
+        added = np.ascontiguousarray(np.broadcast_to(added, (*added.shape[:-1], columns)))
+        view = np.broadcast_to(added, scores.shape)
+    lead = scores.shape[:-1]
+    # axes from `cut` on share one row of the mask, or the last axis steps through its rows
+    cut = len(lead)
+    while cut and view.strides[cut - 1] == 0:
+        cut -= 1
+    step = 0
+    if cut == len(lead) and cut:
+        cut, step = cut - 1, view.strides[-2]
+    rows, stride, given = prod(lead[cut:]), columns * 4, float_parameters(FP32)[1]
+    blocks = scores.reshape(-1, rows, columns)
+    starts = [address(view[index]) for index in np.ndindex(*lead[:cut])]
+    spare = np.zeros(4, np.int64)
+    for block, start in zip(blocks, starts, strict=True):
+        parallel(tensor_tensor, [
+            (code, address(block) + first * stride, stride, start + first * step, step,
+             address(block) + first * stride, stride, last - first, columns, given, address(spare))
+            for first, last in pieces_of(rows, columns)
+        ])  # fmt: skip
+
+
+def _additive(mask: Any) -> tuple[Floats, int]:
+    """The mask as floats, and the operation that applies it."""
+    kind = str(getattr(mask, "dtype", np.asarray(mask).dtype)).removeprefix("torch.")
+    if kind == "bool":
+        return np.where(np.asarray(mask), np.float32(0), np.float32(-np.inf)), SELECT
+    if "float" not in kind:
+        raise TypeError(
+            f"mask is {kind}; give booleans (False takes no part) or floats to be added"
+        )
+    return open_floats(mask)[0], ALU_CODES[AluOp.ADD]
+
+
+def by_rows(
+    kernel: Kernel, x: Floats, out: Floats, fmt: FloatFormat, more: tuple[int, ...] = ()
+) -> Counts:
+    """A kernel of `halfulp.engines.rows` over the last axis of a contiguous array.
+
+    `more` are the kernel's own arguments, between the number of columns and the format.
+    """
+    columns = x.shape[-1] if x.ndim else 0
+    rows, stride = (x.size // columns if columns else 0), columns * 4
+    pieces = pieces_of(rows, columns)
+    counts = Counters(len(pieces))
+    turned = np.empty((max(len(pieces), 1), columns * 16 + 512), np.float32)
+    places = address(x), stride, address(out), *(() if kernel is sums else (stride,))
+    given = float_parameters(fmt)[1]
+    parts = []
+    for index, (piece, space) in enumerate(zip(pieces, turned, strict=False)):
+        scratch = address(space) + 1024, address(space)
+        parts.append((*places, *piece, columns, *more, given, counts.place(index), *scratch))
+    parallel(kernel, parts)
+    return counts.total()
+
+
+def sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, Counts]:
+    """Sums along the last axis of a contiguous array, from +0 in index order."""
+    out = np.zeros(x.shape[:-1], np.float32)
+    return out, by_rows(sums, x, out, fmt)
+
+
+def reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
+    """Sum from +0 or maximum along an axis: whole rows, the axes behind it, one after the other."""
+    source = contiguous(x)
+    lead, length, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    columns, items = prod(behind), prod(lead)
+    out = np.full(lead + behind, 0 if op is AluOp.ADD else -np.inf, np.float32)
+    spare, given = np.zeros(4, np.int64), float_parameters(FP32)[1]
+    places = ALU_CODES[op], address(source), columns * 4, address(out)
+    parallel(reduce_columns, [
+        (*places, first, last, length, columns, given, address(spare))
+        for first, last in pieces_of(items, length * columns)
+    ])  # fmt: skip
+    return apply_flat(out, Activation.COPY, 1.0, -0.0, fmt)

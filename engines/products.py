@@ -1,0 +1,213 @@
+"""Matrix products on arrays: operands laid out, work shared among the threads, kernels called."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from halfulp.dtypes import FP32, INT8, FloatFormat, Format, IntFormat
+from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.threads import get_num_threads, parallel, split
+from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
+from halfulp.engines.operands import (
+    Counters,
+    Counts,
+    Floats,
+    address,
+    float_parameters,
+    integer_parameters,
+)
+from halfulp.engines.panels import FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS, pack_panels
+from halfulp.engines.systolic import product, products
+
+#: Fewer multiply-accumulates than this run in one thread.
+_PARALLEL_MACS = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A right operand (K, N), cast and laid out for the array once; made by `TensorEngine.pack`.
+
+    high, low   panels [N / 32][K][32]; low holds the low halves of fp32, None for formats that take
+                one pass
+    counts      what the cast changed, in the order of `casts.COUNTS`
+    """
+
+    fmt: Format
+    depth: int
+    width: int
+    high: Floats
+    low: Floats | None
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Cast:
+    """How an operand comes in: multiplied by `scale`, rounded to `fmt`.
+
+    For four passes in two parts, the high and the low halves of fp32.
+    """
+
+    fmt: Format
+    scale: float
+    passes: int
+
+    @property
+    def arguments(self) -> tuple[int, int, int]:
+        """What the kernels take: the operand's KIND, its parameters, the bits of its scale."""
+        if isinstance(self.fmt, FloatFormat):
+            kind = FLOAT if self.passes == 1 else FLOAT_PARTS
+            return kind, float_parameters(self.fmt)[1], bits32(self.scale)
+        kind = INTEGER if self.passes == 1 else INTEGER_PARTS
+        return kind, integer_parameters(self.fmt)[1], bits32(self.scale)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How sums leave PSUM: round(sum * multiplier + bias), or as they are.
+
+    psum               one of `systolic`'s PSUM constants
+    multiplier, bias   (N,); not read when the sums leave as they are
+    given              address of the result format's parameters
+    """
+
+    psum: int
+    multiplier: Floats
+    bias: Floats
+    given: int
+
+    @property
+    def arguments(self) -> tuple[int, int, int, int]:
+        """What the kernels take."""
+        return self.psum, address(self.multiplier), address(self.bias), self.given
+
+
+def passes_of(fmt: Format) -> int:
+    """Passes through the array: four for fp32 and for integers without a datapath of their own."""
+    return 4 if fmt == FP32 or (isinstance(fmt, IntFormat) and fmt != INT8) else 1
+
+
+def _aligned(shape: tuple[int, ...]) -> Floats:
+    """Uninitialized floats that start at a cache line."""
+    size = prod(shape)
+    memory = np.empty(size + 16, np.float32)
+    start = (-memory.ctypes.data % 64) // 4
+    return memory[start : start + size].reshape(shape)
+
+
+def _row_major(x: Floats) -> Floats:
+    """`x` with the elements of a row side by side and rows apart by a positive stride.
+
+    Copied if need be.
+    """
+    scattered = x.shape[-1] > 1 and x.strides[-1] != 4
+    if scattered or (x.shape[-2] > 1 and x.strides[-2] < 4 * x.shape[-1]):
+        return np.ascontiguousarray(x)
+    return x
+
+
+def _right(b: Floats, transposed: bool) -> tuple[Floats, bool]:
+    """Rows of B, or of its transpose when those lie in memory: (array, turned)."""
+    if b.shape[-1] > 1 and b.strides[-1] != 4 and b.strides[-2] == 4:
+        b, transposed = b.swapaxes(-1, -2), not transposed
+    return _row_major(b), transposed
+
+
+def _steps(x: Floats, batch: tuple[int, ...]) -> tuple[Floats, int, int]:
+    """`x` broadcast to a batch, and the bytes between its matrices.
+
+    First along the axes before the batch's last one, seen as one axis, then along the last one.
+    """
+    if x.shape[:-2] != batch:
+        x = np.broadcast_to(x, batch + x.shape[-2:])
+    if len(batch) > 2:
+        x = np.ascontiguousarray(x).reshape(-1, batch[-1], *x.shape[-2:])
+    return x, (x.strides[-4] if x.ndim > 3 else 0), x.strides[-3]
+
+
+def pack(b: Floats, cast: Cast, transposed: bool) -> Packed:
+    """B (K, N), or (N, K) with `transposed`, cast and laid out in panels."""
+    width, depth = b.shape if transposed else b.shape[::-1]
+    rows, turned = _right(b, transposed)
+    panels = -(-width // PANEL)
+    high = _aligned((panels, depth, PANEL))
+    low = _aligned((panels, depth, PANEL)) if cast.passes == 4 else None
+    pieces = split(panels, 1, 4) if depth * width >= _PARALLEL_MACS // 16 else [(0, panels)]
+    counts = Counters(len(pieces))
+    source = address(rows), rows.strides[0], int(turned)
+    target = address(high), 0 if low is None else address(low), depth, width
+    parts = [
+        (*source, *target, *cast.arguments, counts.place(index), *piece)
+        for index, piece in enumerate(pieces)
+    ]
+    parallel(pack_panels, parts)
+    return Packed(cast.fmt, depth, width, high, low, counts.total())
+
+
+def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]]:
+    """(first row, last row, first panel, last panel) of each thread's share."""
+    if macs < _PARALLEL_MACS or get_num_threads() == 1:
+        return [(0, rows, 0, panels)]
+    if rows >= 4 * ROW_BLOCK or panels < get_num_threads():
+        return [(first, last, 0, panels) for first, last in split(rows, ROWS, ROWS)]
+    # the rows of A are cast by each thread, which small M can afford
+    return [(0, rows, first, last) for first, last in split(panels, 1, 1)]
+
+
+def flat_product(a: Floats, cast: Cast, b: Packed, exit_: Exit, out: Any) -> Counts:
+    """All leading axes of `a` as rows, times a packed operand.
+
+    Returns what the casts of A and of the result changed.
+    """
+    rows = prod(a.shape[:-1])
+    flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
+    low = b.low
+    if low is None and cast.passes == 4:
+        low = np.zeros_like(b.high)  # tf32 has no low half
+    pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
+    counts = Counters(len(pieces))
+    left = address(flat), flat.strides[0]
+    right = address(b.high), 0 if low is None else address(low)
+    places = *left, *right, address(out), b.width * 4, b.depth, b.width
+    leave = cast.passes, *exit_.arguments
+    parts = []
+    for index, piece in enumerate(pieces):
+        # rows that several threads cast are counted by the first of them
+        casts = *cast.arguments, counts.place(index, 0 if piece[2] == 0 else 2)
+        parts.append((*places, *piece, *casts, *leave, counts.place(index, 1)))
+    parallel(product, parts)
+    return counts.total(groups=2)
+
+
+def batched_product(
+    a: Floats, b: Floats, transposed: bool, casts: tuple[Cast, Cast], exit_: Exit, out: Any
+) -> Counts:
+    """Both operands differ from item to item; B is packed item by item. Returns what casts changed.
+
+    a (..., M, K), b (..., K, N) or (..., N, K) with `transposed`, out (*batch, M, N); `casts` of a
+    and of b, with the same passes.
+    """
+    batch, (height, width), depth = out.shape[:-2], out.shape[-2:], a.shape[-1]
+    items = prod(batch)
+    if not items:
+        return np.zeros(4, np.int64)
+    (right, turned), passes = _right(b, transposed), casts[0].passes
+    left, *left_steps = _steps(_row_major(a), batch)
+    right, *right_steps = _steps(right, batch)
+    shared = items * height * depth * width >= _PARALLEL_MACS
+    pieces = split(items, 1, 1) if shared else [(0, items)]
+    places = (address(left), *left_steps, address(right), *right_steps, address(out), batch[-1])
+    shapes = (left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth, width)
+    leave = passes, *exit_.arguments
+    counts = Counters(len(pieces))
+    panels = -(-width // PANEL)
+    spaces = [_aligned((2 if passes == 4 else 1, panels, depth, PANEL)) for _ in pieces]
+    parts = []
+    for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
+        place, again = counts.place(index), counts.place(index, 3)
+        packed = address(space[0]), address(space[-1])
+        given = *casts[0].arguments, place, *casts[1].arguments, place
+        parts.append((*places, *piece, *shapes, *packed, *given, *leave, place, again))
+    parallel(products, parts)
+    return counts.total()
