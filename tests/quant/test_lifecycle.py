@@ -89,6 +89,10 @@ def test_torch_has_one_thread_in_the_block_and_its_own_afterwards() -> None:
                 assert torch.get_num_threads() == 1
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 3
+        torch.set_num_threads(2)
+        with emulate(first, NEURONCORE_V2, BF16_MATMULT):
+            pass
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 

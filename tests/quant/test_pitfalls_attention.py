@@ -37,6 +37,17 @@ def test_1_a_product_without_a_scale_is_rounded_where_it_is_read() -> None:
     assert same(turned, product.transpose(1, 2).contiguous())
 
 
+def test_1_a_product_times_a_tensor_is_rounded_before() -> None:
+    class Gated(nn.Module):
+        def forward(self, a: Tensor, b: Tensor, gate: Tensor) -> Tensor:
+            return torch.bmm(a, b) * gate
+
+    a, b = (round_to(torch.rand(2, 5, 5), BF16) for _ in range(2))
+    product = run(Gated(), "bf16-all", a, b, torch.tensor(1.0))
+    gate = round_to(torch.rand(2, 5, 5), BF16)
+    assert same(run(Gated(), "bf16-all", a, b, gate), round_to(product * gate, BF16))
+
+
 def test_1_a_product_that_leaves_its_layer_is_rounded() -> None:
     class Product(nn.Module):
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
