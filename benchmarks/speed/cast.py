@@ -1,11 +1,15 @@
-"""Casts against np.copyto, the cost of moving the same array: python benchmarks/speed/cast.py [--tiny] [--json FILE]."""
+"""Casts against np.copyto, the cost of moving the same array.
+
+python benchmarks/speed/cast.py [--tiny] [--json FILE]
+"""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-from measure import Row, aligned, compare, header, show, write
+from measure import Call, Effort, Row, aligned, compare, header, show, write
 
 from halfulp.dtypes import decode, encode, round_to
 from halfulp.dtypes.threads import set_num_threads
@@ -15,12 +19,15 @@ LARGE, CACHED = 1 << 24, 1 << 16
 _EVICTED_BYTES = 96 << 20
 
 
-def measure(threads: int, count: int, cached: int, rounds: int, seconds: float) -> list[Row]:
-    """The rows of the project's performance targets that exist."""
-    set_num_threads(threads)
-    rng = np.random.default_rng(0)
+def measure(effort: Effort, count: int, cached: int) -> list[Row]:
+    """The rows of the project's performance targets that exist.
+
+    count    elements of the large arrays, which no cache holds
+    cached   elements of the small ones
+    """
+    set_num_threads(effort.threads)
     x, out = aligned(count), aligned(count)
-    x[:] = rng.standard_normal(count)
+    x[:] = np.random.default_rng(0).standard_normal(count)
     wide = x.astype(np.float64)
     codes, half = encode(x, "e4m3"), encode(x, "bf16")
     evicted = np.zeros(_EVICTED_BYTES if count == LARGE else 64, np.uint8)
@@ -28,32 +35,29 @@ def measure(threads: int, count: int, cached: int, rounds: int, seconds: float) 
     def evict() -> None:
         evicted[::64] += 1
 
-    copy = {"np.copyto": lambda: np.copyto(out, x)}
     size = f"{count >> 20} M" if count >> 20 else str(count)
-    options = {"threads": threads, "rounds": rounds, "seconds": seconds}
-    rows = []
-    for fmt in ("bf16", "fp16", "tf32", "e4m3", "e5m2", "e3m4"):
-        call = lambda fmt=fmt: round_to(x, fmt, out=out)  # noqa: E731
-        rows += compare(f"round_to {fmt}, {size}", call, copy, must=0.80, before=evict, **options)
-    call = lambda: round_to(x, "e4m3", overflow="saturate", out=out)  # noqa: E731
-    rows += compare(
-        f"round_to e4m3 saturate, {size}", call, copy, must=1.0, before=evict, **options
-    )
+    works: list[tuple[str, Call, float]] = [
+        (f"round_to {fmt}", partial(round_to, x, fmt, out=out), 0.80)
+        for fmt in ("bf16", "fp16", "tf32", "e4m3", "e5m2", "e3m4")
+    ]
+    saturate = partial(round_to, x, "e4m3", overflow="saturate", out=out)
+    works.append(("round_to e4m3 saturate", saturate, 1.0))
     for fmt, place in (("e4m3", codes), ("bf16", half)):
-        rows += compare(f"encode {fmt}, {size}", lambda fmt=fmt, place=place: encode(x, fmt, out=place), copy, must=0.80,
-                        before=evict, **options)  # fmt: skip
-        rows += compare(f"decode {fmt}, {size}", lambda fmt=fmt, place=place: decode(place, fmt, out=out), copy, must=0.80,
-                        before=evict, **options)  # fmt: skip
-    rows += compare(f"encode e4m3 from float64, {size}", lambda: encode(wide, "e4m3", out=codes), copy, must=1.2,
-                    before=evict, **options)  # fmt: skip
+        works.append((f"encode {fmt}", partial(encode, x, fmt, out=place), 0.80))
+        works.append((f"decode {fmt}", partial(decode, place, fmt, out=out), 0.80))
+    works.append(("encode e4m3 from float64", partial(encode, wide, "e4m3", out=codes), 1.2))
+    copy = {"np.copyto": partial(np.copyto, out, x)}
+    rows = []
+    for work, call, must in works:
+        rows += compare(f"{work}, {size}", call, copy, effort, must=must, before=evict)
     small, place = x[:cached], out[:cached]
-    rows += compare(f"round_to e4m3, {cached}", lambda: round_to(small, "e4m3", out=place),
-                    {"np.copyto": lambda: np.copyto(place, small)}, must=1.9, **options)  # fmt: skip
-    bfloat16, float8 = np.empty(count, ml_dtypes.bfloat16), np.empty(count, ml_dtypes.float8_e4m3)
-    rows += compare(f"encode bf16, {size}", lambda: encode(x, "bf16", out=half),
-                    {"ml_dtypes": lambda: np.copyto(bfloat16, x, casting="unsafe")}, **options)  # fmt: skip
-    rows += compare(f"encode e4m3, {size}", lambda: encode(x, "e4m3", out=codes),
-                    {"ml_dtypes": lambda: np.copyto(float8, x, casting="unsafe")}, **options)  # fmt: skip
+    copy = {"np.copyto": partial(np.copyto, place, small)}
+    call = partial(round_to, small, "e4m3", out=place)
+    rows += compare(f"round_to e4m3, {cached}", call, copy, effort, must=1.9)
+    kinds = ("bf16", half, ml_dtypes.bfloat16), ("e4m3", codes, ml_dtypes.float8_e4m3)
+    for fmt, place, kind in kinds:
+        theirs = {"ml_dtypes": partial(np.copyto, np.empty(count, kind), x, casting="unsafe")}
+        rows += compare(f"encode {fmt}, {size}", partial(encode, x, fmt, out=place), theirs, effort)
     return rows
 
 
@@ -66,10 +70,10 @@ def main() -> None:
     given = parser.parse_args()
     header(["ml_dtypes"], given.tiny)
     print("not yet: stochastic rounding, block formats (no such kernels in this version)")
-    sizes = (4096, 256, 1, 0.0) if given.tiny else (LARGE, CACHED, 9, 0.05)
+    count, cached, rounds, seconds = (4096, 256, 1, 0.0) if given.tiny else (LARGE, CACHED, 9, 0.05)
     rows = []
     for threads in (1, 2):
-        for row in measure(threads, *sizes):
+        for row in measure(Effort(threads, rounds, seconds), count, cached):
             show(row)
             rows.append(row)
     write(rows, given.json)

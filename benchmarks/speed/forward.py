@@ -1,4 +1,6 @@
-"""A whole emulated forward against the same model in torch float32: python benchmarks/speed/forward.py [--tiny] [--json FILE].
+"""A whole emulated forward against the same model in torch float32.
+
+python benchmarks/speed/forward.py [--tiny] [--policy NAME] [--json FILE]
 
 BERT-large's shape, random weights, 128 tokens, batch 1 and 10, sdpa attention. The weights are
 packed at the first emulated forward of a context; that is not in the ratio, its time is printed
@@ -18,18 +20,10 @@ from halfulp.dtypes.threads import set_num_threads
 from halfulp.engines import NEURONCORE_V2
 from halfulp.quant import emulate, named_policy
 
-LARGE = {
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-}
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-}
+LARGE = BertConfig(
+    hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+)
+TINY = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
 
 
 def _seconds(model: BertModel, tokens: torch.Tensor, count: int) -> list[float]:
@@ -47,9 +41,8 @@ def measure(
     """Blocks of plain and of emulated forwards in turn; the first of each block is not counted."""
     set_num_threads(threads)
     torch.set_num_threads(threads)
-    tokens = torch.randint(
-        0, model.config.vocab_size, (batch, 128), generator=torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, model.config.vocab_size, (batch, 128), generator=generator)
     plain, ours, packing, ratios = [], [], [], []
     with torch.inference_mode():
         for _ in range(rounds):
@@ -62,8 +55,11 @@ def measure(
             ours += mine
     ratios.sort()
     note = f"(packing {statistics.median(packing):.1f} s)"
-    return Row(f"BERT-large {batch} x 128, {policy}", "torch float32", threads, statistics.median(ratios), ratios[0], ratios[-1],
-               must, statistics.median(ours) * 1e3, statistics.median(plain) * 1e3, note)  # fmt: skip
+    return Row(
+        f"BERT-large {batch} x 128, {policy}", "torch float32", threads,
+        statistics.median(ratios), ratios[0], ratios[-1], must,
+        statistics.median(ours) * 1e3, statistics.median(plain) * 1e3, note,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -74,18 +70,15 @@ def main() -> None:
     given = parser.parse_args()
     header(["torch", "transformers"], given.tiny)
     torch.manual_seed(0)
-    config = BertConfig(
-        **(TINY if given.tiny else LARGE), vocab_size=30522, attn_implementation="sdpa"
-    )
-    model = BertModel(config).eval()
+    model = BertModel(TINY if given.tiny else LARGE).eval()
+    model.set_attn_implementation("sdpa")
     rows = []
     for policy in given.policy or ["bf16-matmult"]:
         for threads in (1, 2):
             for batch, calls in ((1, 5), (10, 2)):
                 must = 1.0 if policy == "bf16-matmult" else 1.15
-                row = measure(
-                    model, batch, threads, policy, must, *((1, 1) if given.tiny else (3, calls))
-                )
+                effort = (1, 1) if given.tiny else (3, calls)
+                row = measure(model, batch, threads, policy, must, *effort)
                 show(row)
                 rows.append(row)
     write(rows, given.json)

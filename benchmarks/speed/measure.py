@@ -1,4 +1,7 @@
-"""How the speed benchmarks measure: paired blocks in one process, ratios of their times, losses kept."""
+"""How the speed benchmarks measure: paired blocks in one process, ratios of their times.
+
+Losses are kept.
+"""
 
 import json
 import os
@@ -7,8 +10,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,10 +25,11 @@ Call = Callable[[], object]
 class Row:
     """One comparison.
 
-    ratio  median over the rounds of our time / the other's time; below 1, halfulp is faster
-    low, high  quartiles of that ratio
-    must   what the project asks for, or None
-    ours_ms, other_ms  median times of one call
+    ratio               median over the rounds of our time / the other's time; below 1, halfulp is
+                        faster
+    low, high           quartiles of that ratio
+    must                what the project asks for, or None
+    ours_ms, other_ms   median times of one call
     """
 
     work: str
@@ -46,8 +50,25 @@ class Row:
         return "ok" if self.ratio <= self.must else "not yet"
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    threads   of halfulp and of the others; written into the rows
+    rounds    blocks of each call
+    seconds   of a block's untimed calls, and again of its timed ones
+    """
+
+    threads: int
+    rounds: int
+    seconds: float
+
+
 def _block(call: Call, seconds: float, before: Call | None) -> float:
-    """Seconds of one call: calls for a while untimed, so that another library's spinning workers fall asleep, then timed."""
+    """Seconds of one call.
+
+    Calls for a while untimed, so that another library's spinning workers fall asleep, then timed.
+    """
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop:
         call()
@@ -63,23 +84,27 @@ def _block(call: Call, seconds: float, before: Call | None) -> float:
 
 
 def compare(
-    work: str, ours: Call, others: dict[str, Call], *, threads: int, must: float | None = None, rounds: int = 9,
-    seconds: float = 0.02, before: Call | None = None, times: float = 1.0, note: str = "",
+    work: str, ours: Call, others: Mapping[str, Call], effort: Effort, *,
+    must: float | None = None, before: Call | None = None, times: float = 1.0,
 ) -> list[Row]:  # fmt: skip
-    """A B A B ...: a block of each call in every round; `times` multiplies the others' times, `before` runs untimed."""
+    """A row for each of the others: A B A B ..., a block of each call in every round.
+
+    before   runs untimed before each timed call
+    times    multiplies the others' times
+    """
     calls = {"": ours, **others}
     for call in calls.values():
         call()
     seen: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
+    for _ in range(effort.rounds):
         for name, call in calls.items():
-            seen[name].append(_block(call, seconds, before))
+            seen[name].append(_block(call, effort.seconds, before))
     rows = []
     for name in others:
         ratios = sorted(a / (b * times) for a, b in zip(seen[""], seen[name], strict=True))
         low, middle, high = _quartiles(ratios)
         mine, theirs = (statistics.median(seen[key]) * 1e3 for key in ("", name))
-        rows.append(Row(work, name, threads, middle, low, high, must, mine, theirs, note))
+        rows.append(Row(work, name, effort.threads, middle, low, high, must, mine, theirs))
     return rows
 
 
@@ -93,7 +118,7 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
 def fastest(rows: Iterable[Row], must: float) -> Row:
     """The row against the faster of the others, with the condition on it."""
     row = max(rows, key=lambda row: row.ratio)
-    return Row(**{**asdict(row), "must": must})
+    return replace(row, must=must)
 
 
 def header(names: Iterable[str], tiny: bool = False) -> None:
@@ -101,7 +126,8 @@ def header(names: Iterable[str], tiny: bool = False) -> None:
     if tiny:
         print("--tiny: whether it runs; the ratios below mean nothing")
     print(
-        "ratio = our time / the other's time, median (quartiles) of paired blocks in one process; below 1, halfulp is faster"
+        "ratio = our time / the other's time, median (quartiles) of paired blocks in one process;"
+        " below 1, halfulp is faster"
     )
     print("must = what the project asks for; 'not yet' rows are kept")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors,", _model())
@@ -119,13 +145,17 @@ def _model() -> str:
 
 
 def show(row: Row) -> None:
+    """Print one line."""
+    threads = f"{row.threads} thread{'s' if row.threads > 1 else ' '}"
+    ratio = f"{row.ratio:6.2f} ({row.low:.2f}-{row.high:.2f})"
+    times = f"{row.ours_ms:9.3f} ms, {row.other_ms:9.3f} ms"
     must = "" if row.must is None else f"must {row.must:.2f}"
-    print(f"{row.work:44s} {row.threads} thread{'s' if row.threads > 1 else ' '} / {row.against:22s} {row.ratio:6.2f} "
-          f"({row.low:.2f}-{row.high:.2f})  {row.ours_ms:9.3f} ms, {row.other_ms:9.3f} ms  {must:9s} {row.verdict} {row.note}",
-          flush=True)  # fmt: skip
+    work = f"{row.work:44s} {threads} / {row.against:22s}"
+    print(f"{work} {ratio}  {times}  {must:9s} {row.verdict} {row.note}", flush=True)
 
 
 def write(rows: list[Row], path: Path | None) -> None:
+    """Write the rows as JSON, if there is a path."""
     if path is not None:
         path.write_text(
             json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
@@ -133,14 +163,14 @@ def write(rows: list[Row], path: Path | None) -> None:
 
 
 def once_for_each(script: str, threads: Iterable[int], arguments: list[str]) -> int:
-    """Run a script in a process of its own for each number of threads: numpy's BLAS reads it at the start only."""
+    """Run a script in a process of its own for each number of threads; returns the worst status.
+
+    numpy's BLAS reads that number when it starts, and only then.
+    """
     worst = 0
     for count in threads:
-        environment = {
-            **os.environ,
-            "OPENBLAS_NUM_THREADS": str(count),
-            "MKL_NUM_THREADS": str(count),
-        }
+        limits = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(count))
+        environment = {**os.environ, **limits}
         command = [sys.executable, script, "--inside", str(count), *arguments]
         worst = max(worst, subprocess.run(command, env=environment, check=False).returncode)
     return worst
