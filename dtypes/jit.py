@@ -191,14 +191,17 @@ class Kernel:
 
         Raises KernelsDisabled when NUMBA_DISABLE_JIT is set.
         """
-        if config.DISABLE_JIT:
-            _disabled()
-        signature = (types.int64,), types.void
-        compiled: Any = CFunc(self.function, signature, locals={}, options={"nogil": True})
+        compiled = self._callback()
         if _cached(self.function, compiled.enable_caching):
             _guard(compiled._cache)
         compiled.compile()
         return compiled
+
+    def _callback(self) -> Any:
+        if config.DISABLE_JIT:
+            _disabled()
+        signature = (types.int64,), types.void
+        return CFunc(self.function, signature, locals={}, options={"nogil": True})
 
     @functools.cached_property
     def address(self) -> int:
@@ -206,8 +209,10 @@ class Kernel:
         return self.compiled.address
 
     def assembly(self) -> str:
-        """The machine code that this processor runs."""
-        return self.compiled._library.get_asm_str()
+        """The machine code that this processor runs, compiled anew: a cache keeps no text."""
+        fresh = self._callback()
+        fresh.compile()
+        return fresh._library.get_asm_str()
 
 
 def kernel(function: Callable[[int], None]) -> Kernel:
