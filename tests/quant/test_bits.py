@@ -98,10 +98,12 @@ print(json.dumps([found, {{name: text.count("zmm") for name, text in code.items(
 def _elsewhere(
     cache: Path, imports: str, call: str, **environment: str
 ) -> tuple[Any, dict[str, int]]:
+    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"PYTHONPATH": os.pathsep.join(places), "HALFULP_CACHE_DIR": str(cache)}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(imports=imports, call=call)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HALFULP_CACHE_DIR": str(cache), **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=500,

@@ -244,7 +244,10 @@ def test_14_an_exported_model_counts_the_same_products() -> None:
     model, given = tiny("BertModel"), inputs()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        graph = torch.export.export(model, (), given).graph
+        try:
+            graph = torch.export.export(model, (), given).graph
+        except torch._dynamo.exc.Unsupported:
+            pytest.skip("this torch cannot export a model of this transformers")
     # not decomposed: run_decompositions would turn attention into other rounding points
     names = [str(node.target) for node in graph.nodes]
     linear = names.count("aten.linear.default")
