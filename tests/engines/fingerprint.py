@@ -1,0 +1,119 @@
+"""One digest of every kind of operation, to be taken in any process, thread or environment."""
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from halfulp.dtypes import BF16, FP16, FP32, jit
+from halfulp.dtypes.threads import set_num_threads
+from halfulp.engines import NEURONCORE_V2, Activation, AluOp
+from tests.engines.inputs import KINDS, OPERANDS, mixed, operands
+
+core = NEURONCORE_V2
+matmul, vector, activation = core.tensor.matmul, core.vector, core.scalar.activation
+Case = Callable[[], Any]
+
+
+def _products() -> list[Case]:
+    cases: list[Case] = []
+    for name, fmt in OPERANDS.items():
+        for kind in KINDS:
+            cases.append(
+                partial(matmul, *operands(kind, fmt, fmt, (13, 257, 47), 9), a_format=name)
+            )
+    for fmt in (BF16, FP32):
+        a, b = operands("spread", fmt, fmt, (300, 260, 130), seed=9)
+        cases.append(partial(matmul, a, b, a_format=fmt))
+        left, right = a[:288].reshape(6, 48, 260), np.stack([b] * 6)
+        cases.append(partial(matmul, left, right, a_format=fmt))
+        a, b = operands("small", fmt, fmt, (300, 260, 130), seed=9)
+        cases.append(partial(matmul, a, b, a_format=fmt, rescale=0.3, out_format=BF16))
+    return cases
+
+
+def _elements() -> list[Case]:
+    x, y = mixed((60, 1111), 1), mixed((60, 1111), 2)
+    cases: list[Case] = [partial(vector.tensor_tensor, x, y, op) for op in AluOp]
+    for which in Activation:
+        cases.append(partial(activation, x, which))
+        cases.append(partial(activation, x, which, scale=0.3, bias=1e-40))
+    for fmt in (BF16, FP16, "e4m3"):
+        cases.append(partial(vector.tensor_copy, x, out_format=fmt))
+    return cases
+
+
+def _rows() -> list[Case]:
+    random = np.random.default_rng(6)
+    x = random.normal(size=(70, 1030)).astype(np.float32)
+    faint = (x * np.float32(1e-22)).astype(np.float32)  # squares are subnormal
+    gamma, beta = random.normal(size=(2, 1030)).astype(np.float32)
+    cases: list[Case] = []
+    for rows in (x, faint, mixed((70, 1030), 4)):
+        cases.append(partial(vector.layernorm, rows, gamma, beta, 1e-12))
+        cases.append(partial(vector.layernorm, rows, gamma * np.float32(1e-30), beta, 1e-40))
+        cases.append(partial(vector.softmax, rows, scale=40.0))
+        cases.append(partial(vector.softmax, rows, scale=0.5, mask=rows > 0, out_format=BF16))
+        for axis in (0, 1):
+            for op in ("add", "max"):
+                cases.append(partial(vector.tensor_reduce, rows, op, axis=axis))
+    turned = np.arange(69, -1, -1).reshape(7, 10)
+    cases.append(partial(core.dma.gather, x, turned, out_format="e5m2"))
+    return cases
+
+
+def _doors() -> list[Case]:
+    """Where other types and numbers become float32."""
+    double, zeros = np.array([1e-40, 1e300, 3e-39, 1e-46]), np.zeros(3, np.float32)
+    large, one = np.full((1, 1), 1e30, np.float32), np.ones((1, 1), np.float32)
+    return [
+        partial(vector.tensor_copy, double, out_format=FP32),
+        partial(vector.tensor_scalar, zeros, 1e-40, "add"),
+        partial(matmul, large, one, a_format="bf16", a_scale=1e-40),
+        partial(matmul, large, one, a_format="bf16", b_scale=1e-40),
+        partial(matmul, large, one, a_format="bf16", rescale=1e-40),
+        partial(matmul, double[None], double[:, None], a_format="fp32", bias=double[:1]),
+    ]
+
+
+@functools.cache
+def cases() -> tuple[Case, ...]:
+    """Their inputs are made once: in the environment of the first call."""
+    return (*_products(), *_elements(), *_rows(), *_doors())
+
+
+def fingerprint() -> str:
+    """SHA-256 over the bits of all results."""
+    digest = hashlib.sha256()
+    for case in cases():
+        digest.update(np.ascontiguousarray(case()).tobytes())
+    return digest.hexdigest()
+
+
+def used_kernels() -> dict[str, jit.Kernel]:
+    """Kernels that have been compiled or loaded in this process."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("halfulp."):
+            for kernel in vars(module).values():
+                if isinstance(kernel, jit.Kernel) and "address" in vars(kernel):
+                    found[f"{kernel.function.__module__}.{kernel.function.__name__}"] = kernel
+    return found
+
+
+def report(threads: int) -> str:
+    """What test_environment.py asks of another process."""
+    set_num_threads(threads)
+    digest = fingerprint()
+    code = {name: kernel.assembly() for name, kernel in used_kernels().items()}
+    wide = sorted(name for name, text in code.items() if "zmm" in text)
+    empty = sorted(name for name, text in code.items() if "ret" not in text)
+    fused = sorted(name for name, text in code.items() if "vfmadd" in text)
+    return json.dumps(
+        {"digest": digest, "used": sorted(code), "wide": wide, "empty": empty, "fused": fused}
+    )

@@ -1,0 +1,162 @@
+"""The same bits whatever the process does: flushed subnormals, threads, forks, other processors."""
+
+import functools
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from halfulp.dtypes.threads import get_num_threads, set_num_threads
+from halfulp.engines import NEURONCORE_V2
+from tests.engines.fingerprint import fingerprint, used_kernels
+
+ROOT = Path(__file__).parents[2]
+#: Every kernel of the engines.
+KERNELS = {
+    f"halfulp.engines.{name}"
+    for name in (
+        "systolic.pack_panels", "systolic.product", "systolic.products", "elementwise.activation",
+        "elementwise.tensor_tensor", "elementwise.reduce_columns", "rows.softmax", "rows.layernorm",
+        "rows.sums",
+    )
+}  # fmt: skip
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+@functools.cache
+def usual() -> str:
+    """The digest in this process, on one thread."""
+    before = get_num_threads()
+    try:
+        set_num_threads(1)
+        return fingerprint()
+    finally:
+        set_num_threads(before)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    usual()
+    before = get_num_threads()
+    set_num_threads(request.param)
+    yield request.param
+    set_num_threads(before)
+
+
+def test_threads_change_no_bit(threads: int) -> None:
+    assert fingerprint() == usual()
+
+
+def test_flushing_changes_no_bit(threads: int) -> None:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush subnormals")
+    try:
+        assert np.array([1e-40], np.float32).astype(np.float64)[0] == 0
+        found = fingerprint()
+        # and the process finds its own setting again
+        assert np.array([1e-40], np.float32).astype(np.float64)[0] == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert found == usual()
+
+
+def test_numpy_errors_set_to_raise_change_nothing() -> None:
+    x = np.array([[3e38, -3e38, 1e-45, np.inf, np.nan, 1e300]])
+    with np.errstate(all="raise"):
+        for name in ("bf16", "fp32", "int8"):
+            NEURONCORE_V2.tensor.matmul(x, x.T, a_format=name, rescale=0.5)
+        NEURONCORE_V2.vector.softmax(x, scale=1e300)
+        NEURONCORE_V2.scalar.activation(x, "exp", bias=1e300)
+
+
+def _send(connection: Any) -> None:
+    connection.send(fingerprint())
+    connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_gives_the_same_bits() -> None:
+    before = get_num_threads()
+    try:
+        set_num_threads(2)
+        assert fingerprint() == usual()  # the parent's threads exist now
+        context = multiprocessing.get_context("fork")
+        here, there = context.Pipe()
+        child = context.Process(target=_send, args=(there,))
+        child.start()
+        there.close()
+        assert here.poll(120), "the child did not answer in 120 s"
+        assert here.recv() == usual()
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        set_num_threads(before)
+
+
+def test_several_python_threads_at_once_give_the_same_bits() -> None:
+    wanted, found = usual(), []
+    before = get_num_threads()
+    try:
+        set_num_threads(2)
+        workers = [
+            threading.Thread(target=lambda: found.append(fingerprint()), daemon=True)
+            for _ in range(4)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert found == [wanted] * 4
+    finally:
+        set_num_threads(before)
+
+
+def elsewhere(threads: int, folder: Path, **environment: str) -> dict[str, Any]:
+    """The report of a fresh process."""
+    command = f"from tests.engines.fingerprint import report; print(report({threads}))"
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    settings = {**os.environ, "PYTHONPATH": path, "HALFULP_CACHE_DIR": str(folder), **environment}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", command],
+        env=settings, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_fingerprint_runs_every_kernel_of_the_engines() -> None:
+    usual()
+    names = {name for name in used_kernels() if name.startswith("halfulp.engines.")}
+    assert names == KERNELS
+
+
+@pytest.mark.skipif(not X86, reason="the names of x86 processors")
+def test_a_processor_without_wide_vectors_gives_the_same_bits(tmp_path: Path) -> None:
+    haswell = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}
+    answer = elsewhere(2, tmp_path, **haswell)
+    assert answer["digest"] == usual()
+    assert KERNELS <= set(answer["used"])
+    # the code is there to be looked at, and has fused multiply-adds
+    assert answer["empty"] == [] and "halfulp.engines.systolic.product" in answer["fused"]
+    assert answer["wide"] == []
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(not X86, reason="the names of x86 processors")
+@pytest.mark.parametrize("name", ["nehalem", "sandybridge", "znver1", "skylake-avx512"])
+def test_other_processors_give_the_same_bits(name: str, tmp_path: Path) -> None:
+    if name == "skylake-avx512" and "avx512f" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has no AVX-512")
+    answer = elsewhere(2, tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="")
+    assert answer["digest"] == usual()
