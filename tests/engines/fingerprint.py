@@ -96,13 +96,13 @@ def fingerprint() -> str:
 
 
 def used_kernels() -> dict[str, jit.Kernel]:
-    """Kernels that have been compiled or loaded in this process."""
+    """Kernels of the engines that have been compiled or loaded in this process, by name."""
     found = {}
     for name, module in list(sys.modules.items()):
-        if name.startswith("halfulp."):
+        if name.startswith("halfulp.engines."):
             for kernel in vars(module).values():
                 if isinstance(kernel, jit.Kernel) and "address" in vars(kernel):
-                    found[f"{kernel.function.__module__}.{kernel.function.__name__}"] = kernel
+                    found[kernel.function.__name__] = kernel
     return found
 
 
