@@ -56,23 +56,29 @@ class Effort:
 
     threads   of halfulp and of the others; written into the rows
     rounds    blocks of each call
-    seconds   of a block's untimed calls, and again of its timed ones
+    seconds   of a block's timed calls
     """
 
     threads: int
     rounds: int
     seconds: float
 
+    @property
+    def settling(self) -> float:
+        """Seconds of a block's untimed calls.
 
-def _block(call: Call, seconds: float, before: Call | None) -> float:
-    """Seconds of one call.
+        The workers of OpenBLAS and of OpenMP go on spinning after their last call, of OpenBLAS for
+        some 0.09 s here, and would hold a core of whoever is measured next.
+        """
+        return 0.15 if self.seconds and self.threads > 1 else self.seconds
 
-    Calls for a while untimed, so that another library's spinning workers fall asleep, then timed.
-    """
-    stop = time.perf_counter() + seconds
+
+def _block(call: Call, effort: Effort, before: Call | None) -> float:
+    """Seconds of one call, after calls that are not timed."""
+    stop = time.perf_counter() + effort.settling
     while time.perf_counter() < stop:
         call()
-    total, count, stop = 0.0, 0, time.perf_counter() + seconds
+    total, count, stop = 0.0, 0, time.perf_counter() + effort.seconds
     while count == 0 or time.perf_counter() < stop:
         if before is not None:
             before()
@@ -98,7 +104,7 @@ def compare(
     seen: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(effort.rounds):
         for name, call in calls.items():
-            seen[name].append(_block(call, effort.seconds, before))
+            seen[name].append(_block(call, effort, before))
     rows = []
     for name in others:
         ratios = sorted(a / (b * times) for a, b in zip(seen[""], seen[name], strict=True))
