@@ -113,7 +113,13 @@ def _guard(cache: Any) -> None:
 
     def save_overload(signature: Any, data: Any) -> None:
         try:
-            save(signature, data)
+            try:
+                save(signature, data)
+            except OSError:
+                raise
+            except Exception:  # a damaged index: begin a new one
+                cache.flush()
+                save(signature, data)
         except OSError as error:
             warnings.warn(
                 f"{cache.cache_path}: a compiled kernel could not be kept ({error.strerror});"

@@ -82,11 +82,14 @@ class _Team:
         self._grow(count - 1)
         arguments = places.prepare(kernel, parts)
         post(places.slots, count, places.sleeping)
-        asleep = int(places.words[-1, 0])
-        for number in range(1, count):
-            if asleep >> number & 1:
-                self.bells[number - 1].put(None)
-        finish(places.slots, count)
+        try:
+            asleep = int(places.words[-1, 0])
+            for number in range(1, count):
+                if asleep >> number & 1:
+                    self.bells[number - 1].put(None)
+        finally:
+            # also when interrupted: the workers read the arguments until they are done
+            finish(places.slots, count)
         del arguments  # not before the last part has read them
 
 
