@@ -31,7 +31,13 @@ def bits32(value: float) -> int:
 
     In integers, so that no flush-to-zero can reach it.
     """
-    (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+    # kept by the bits: 0.0 and -0.0 are one key
+    return _narrowed(struct.pack("<d", value))
+
+
+@functools.lru_cache(4096)
+def _narrowed(double: bytes) -> int:
+    bits = int.from_bytes(double, "little")
     sign, magnitude = bits >> 63 << 31, bits & ((1 << 63) - 1)
     if magnitude > 0x7FF << 52:
         return NAN32

@@ -70,6 +70,11 @@ def recording(ledger: Ledger) -> Iterator[Ledger]:
         _current.reset(token)
 
 
+def is_recording() -> bool:
+    """Whether `record` would keep what it is given: a small product costs less than its record."""
+    return _current.get() is not None
+
+
 def record(
     engine: str,
     instruction: str,

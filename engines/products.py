@@ -202,12 +202,14 @@ def batched_product(
     leave = passes, *exit_.arguments
     counts = Counters(len(pieces))
     panels = -(-width // PANEL)
-    spaces = [_aligned((2 if passes == 4 else 1, panels, depth, PANEL)) for _ in pieces]
+    space = _aligned((len(pieces), 2 if passes == 4 else 1, panels, depth, PANEL))
+    first, second = casts[0].arguments, casts[1].arguments
     parts = []
-    for index, (piece, space) in enumerate(zip(pieces, spaces, strict=True)):
+    for index, piece in enumerate(pieces):
         place, again = counts.place(index), counts.place(index, 3)
-        packed = address(space[0]), address(space[-1])
-        given = *casts[0].arguments, place, *casts[1].arguments, place
-        parts.append((*places, *piece, *shapes, *packed, *given, *leave, place, again))
+        packed = address(space) + index * space.strides[0]
+        low = packed + (space.strides[1] if passes == 4 else 0)
+        given = *first, place, *second, place
+        parts.append((*places, *piece, *shapes, packed, low, *given, *leave, place, again))
     parallel(products, parts)
     return counts.total()

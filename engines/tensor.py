@@ -12,7 +12,7 @@ from halfulp.dtypes import FP32, TF32, FloatFormat, Format, IntFormat
 from halfulp.dtypes.parameters import INF32, bits32
 from halfulp.engines.arrays import combine
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.ledger import record
+from halfulp.engines.ledger import is_recording, record
 from halfulp.engines.operands import (
     Counts,
     Floats,
@@ -221,6 +221,8 @@ def _record(
     shapes: tuple[tuple[int, ...], ...], formats: tuple[Format, ...], counts: Counts
 ) -> None:
     """Write a product of (..., M, K), (..., K, N) into (..., M, N) into the ledger."""
+    if not is_recording():
+        return
     _, right, result = shapes
     # an empty batch still has its right operand
     sizes = prod(shapes[0]), prod(right[-2:]) * max(1, prod(right[:-2])), prod(result)
