@@ -32,6 +32,8 @@ def _products() -> list[Case]:
         cases.append(partial(matmul, a, b, a_format=fmt))
         left, right = a[:288].reshape(6, 48, 260), np.stack([b] * 6)
         cases.append(partial(matmul, left, right, a_format=fmt))
+        # few rows: threads share the columns
+        cases.append(partial(matmul, *operands("spread", fmt, fmt, (20, 300, 700)), a_format=fmt))
         a, b = operands("small", fmt, fmt, (300, 260, 130), seed=9)
         cases.append(partial(matmul, a, b, a_format=fmt, rescale=0.3, out_format=BF16))
     return cases
@@ -93,6 +95,12 @@ def fingerprint() -> str:
     for case in cases():
         digest.update(np.ascontiguousarray(case()).tobytes())
     return digest.hexdigest()
+
+
+def send(connection: Any) -> None:
+    """What a child process answers."""
+    connection.send(fingerprint())
+    connection.close()
 
 
 def used_kernels() -> dict[str, jit.Kernel]:

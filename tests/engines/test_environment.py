@@ -18,7 +18,7 @@ import torch
 
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
 from halfulp.engines import NEURONCORE_V2
-from tests.engines.fingerprint import fingerprint, used_kernels
+from tests.engines.fingerprint import fingerprint, send, used_kernels
 
 ROOT = Path(__file__).parents[2]
 #: Every kernel of the engines.
@@ -75,20 +75,16 @@ def test_numpy_errors_set_to_raise_change_nothing() -> None:
         NEURONCORE_V2.scalar.activation(x, "exp", bias=1e300)
 
 
-def _send(connection: Any) -> None:
-    connection.send(fingerprint())
-    connection.close()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_gives_the_same_bits() -> None:
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_gives_the_same_bits(method: str) -> None:
     before = get_num_threads()
     try:
         set_num_threads(2)
         assert fingerprint() == usual()  # the parent's threads exist now
-        context = multiprocessing.get_context("fork")
+        context: Any = multiprocessing.get_context(method)
         here, there = context.Pipe()
-        child = context.Process(target=_send, args=(there,))
+        child = context.Process(target=send, args=(there,))
         child.start()
         there.close()
         assert here.poll(120), "the child did not answer in 120 s"
