@@ -118,7 +118,8 @@ def report(threads: int) -> str:
     """What test_environment.py asks of another process."""
     set_num_threads(threads)
     digest = fingerprint()
-    code = {name: kernel.assembly() for name, kernel in used_kernels().items()}
+    # the very code that ran; of a cached kernel numba would give none, with a warning
+    code = {name: kernel.compiled._library.get_asm_str() for name, kernel in used_kernels().items()}
     wide = sorted(name for name, text in code.items() if "zmm" in text)
     empty = sorted(name for name, text in code.items() if "ret" not in text)
     fused = sorted(name for name, text in code.items() if "vfmadd" in text)
