@@ -71,6 +71,8 @@ def cast(x: Floats, fmt: Format, scale: float | Floats = 1.0) -> Floats:
         whole = np.where(np.isnan(scaled), 0, np.clip(np.rint(scaled), fmt.min, fmt.max)) + 0.0
         found = single(whole)
         return np.where(found > np.float64(fmt.max), np.nextafter(found, np.float32(0)), found)
+    if not fmt.has_nan:
+        scaled = np.where(np.isnan(scaled), 0.0, scaled)
     codes = encode_by_spacing(scaled, fmt, Rounding.NEAREST_EVEN, Overflow.INF)
     return single(values_of(codes, fmt))
 
