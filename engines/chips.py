@@ -6,7 +6,7 @@ from halfulp.dtypes import BF16, FP16, INT8, TF32, FloatFormat, Format, IntForma
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
 from halfulp.engines.operands import UnsupportedFormat, as_format
 
-_GB, _TERA = 10**9, 10**12
+_TERA = 10**12
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,6 @@ class Chip:
     key: str
     core: NeuronCore
     cores: int
-    memory_bytes: int
-    memory_bytes_per_s: int
     int8: Peak
     half: Peak
     wide: Peak | None
@@ -98,8 +96,6 @@ INFERENTIA1 = Chip(
     key="inferentia1",
     core=NEURONCORE_V1,
     cores=4,
-    memory_bytes=8 * _GB,
-    memory_bytes_per_s=50 * _GB,
     int8=Peak(128 * _TERA, "TOPS", _SHEET1),
     half=Peak(64 * _TERA, "TFLOPS", _SHEET1),
     wide=None,
@@ -110,8 +106,6 @@ INFERENTIA2 = Chip(
     key="inferentia2",
     core=NEURONCORE_V2,
     cores=2,
-    memory_bytes=32 * _GB,
-    memory_bytes_per_s=820 * _GB,
     int8=Peak(380 * _TERA, "TOPS", f"{_SHEET2}; no compiler path reaches it"),
     half=Peak(190 * _TERA, "TFLOPS", _SHEET2),
     wide=Peak(47.5 * _TERA, "TFLOPS", _SHEET2),

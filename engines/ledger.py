@@ -21,7 +21,7 @@ class Record(NamedTuple):
     bytes        of the operands and of the result, in their formats
     overflow     finite values that a cast made infinite, NaN or the largest value
     underflow    values other than zero that a cast made zero
-    nan          NaN results of casts
+    nan          NaN operands and results, counted at casts and as sums leave PSUM
     infinity     infinite results of casts
     """
 

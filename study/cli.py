@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import halfulp
+from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 
 if TYPE_CHECKING:
     from halfulp.study.result import Sweep
 
-INSTALL_EXTRAS = "pip install 'halfulp[torch,study]'"
-_EXTRAS = ("torch", "transformers", "safetensors", "tokenizers", "scipy", "matplotlib")
 _WIDTH = 120  # of a table that no terminal limits
 
 app = typer.Typer(
@@ -100,7 +99,7 @@ def extras() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRAS:
+        if missing not in EXTRAS:
             raise
         fail(f"this command needs {missing}, which is not installed; type: {INSTALL_EXTRAS}")
 

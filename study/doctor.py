@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import halfulp
+from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 from halfulp.study.provenance import (
     LIBRARIES,
     commit,
@@ -21,12 +22,10 @@ from halfulp.study.provenance import (
 from halfulp.study.result import SCHEMA
 from halfulp.study.store import Store, StoreError, default_path
 
-INSTALL_EXTRAS = "pip install 'halfulp[torch,study]'"
 INSTALL_TORCH = (
     "pip install --force-reinstall torch==2.13.0 --index-url CPU, where CPU is the CPU index on"
     " PyTorch's installation page"
 )
-_EXTRAS = {"torch", "transformers", "tokenizers", "safetensors", "scipy", "matplotlib"}
 _VECTOR_UNITS = (
     *("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512vnni"),
     *("avx512bf16", "avx512fp16", "amx-int8", "amx-bf16"),
@@ -115,7 +114,7 @@ def _libraries() -> Iterator[Check]:
         found = version(name)
         if found is not None:
             yield Check(name, found)
-        elif name in _EXTRAS:
+        elif name in EXTRAS:
             yield Check(name, "not installed", State.MISSING, INSTALL_EXTRAS)
         else:
             yield Check(name, "not installed", State.BROKEN, f"pip install {name}")

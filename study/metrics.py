@@ -138,16 +138,6 @@ def auc(logits: Logits, labels: Classes) -> float:
     return float(u / (positives * negatives))
 
 
-def nan_count(logits: Logits) -> int:
-    """Number of NaN among the logits; lower is better."""
-    return int(np.isnan(logits).sum())
-
-
-def infinity_count(logits: Logits) -> int:
-    """Number of infinities among the logits; lower is better."""
-    return int(np.isinf(logits).sum())
-
-
 def collapsed(logits: Logits, reference: Logits, labels: Classes) -> bool:
     """Whether the model no longer tells samples apart; false is better.
 

@@ -159,12 +159,6 @@ def test_auc_of_one_class_is_nan() -> None:
     assert math.isnan(metrics.auc(SINGLE, np.zeros(300, dtype=int)))
 
 
-def test_nan_and_infinities_are_counted() -> None:
-    logits = float32s([[np.nan, 1], [np.inf, -np.inf], [np.nan, np.inf]])
-    assert metrics.nan_count(logits) == 2
-    assert metrics.infinity_count(logits) == 3
-
-
 def test_one_class_for_all_is_a_collapse_where_labels_and_float32_have_several() -> None:
     constant = np.zeros_like(REFERENCE)
     constant[:, 5] = 1
