@@ -241,15 +241,20 @@ def test_a_finished_sweep_is_read_from_its_store(
 def test_a_stopped_sweep_goes_on_when_the_command_is_given_again(
     folder: Path, undisturbed: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    store = tmp_path / "store"
-    arguments = small_sweep(folder, store, "--json", tmp_path / "s.json")
-    process = subprocess.Popen(
-        [*HALFULP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    first = process.stderr.readline()
-    process.send_signal(number)
-    _, errors = process.communicate()
+    for attempt in range(8):
+        store = tmp_path / f"store{attempt}"
+        arguments = small_sweep(folder, store, "--json", tmp_path / "s.json")
+        process = subprocess.Popen(
+            [*HALFULP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(number)
+        _, errors = process.communicate()
+        if process.returncode != 0:
+            break
+        # on a busy machine the small sweep may end before the signal comes: that shows nothing
+        (tmp_path / "s.json").unlink()
     if number == signal.SIGINT:
         assert process.returncode == 130, errors
         assert f"kept in {store}: the same command goes on from there" in errors
