@@ -36,7 +36,9 @@ def round_lanes(x: Lanes, given: Given) -> Lanes:
     below = ((magnitude.bits(F32) + magic) - magic).bits(I32)
     result = (magnitude < given["min_normal"]).where(below, _normal(magnitude, given))
     result = _special(magnitude, result, given, "max", "overflow", "infinity", "nan")
-    sign = (result > INF32).where(x.like(0), x & SIGN32)  # a NaN loses its sign
+    # a NaN loses its sign, also where the format has none and the result is 0
+    nan = (magnitude > INF32) | (result > INF32)
+    sign = nan.where(x.like(0), x & SIGN32)
     return result | sign
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,12 @@ def test_a_stopped_sweep_goes_on_when_the_command_is_given_again(
         store = tmp_path / f"store{attempt}"
         arguments = small_sweep(folder, store, "--json", tmp_path / "s.json")
         process = subprocess.Popen(
-            [*HALFULP, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*HALFULP, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell that runs the tests in the background has told its children to ignore it
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr is not None
         first = process.stderr.readline()
@@ -315,6 +321,7 @@ def test_what_cannot_run_is_named_and_ends_with_one(folder: Path, tmp_path: Path
 
 LIMITED = """
 import resource, signal, sys
+from functools import partial
 from pathlib import Path
 from halfulp.study.running import render, write
 from tests.study.results import whole
