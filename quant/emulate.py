@@ -92,6 +92,10 @@ class Emulation:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is a {type(model).__name__}, not a torch.nn.Module")
+        if not isinstance(core, NeuronCore):
+            raise TypeError(
+                f"core={core!r} is not a NeuronCore; give NEURONCORE_V1 or NEURONCORE_V2"
+            )
         if not isinstance(policy, Policy):
             raise TypeError(f"policy={policy!r} is not a Policy; named_policy reads its name")
         for rule in policy.rules:

@@ -153,6 +153,10 @@ def sweep(
 
         if png is not None:
             import halfulp.study.picture  # noqa: F401  # missing matplotlib is told before the work
+    taken: dict[Path, str] = {}
+    for option, path in {"--store": store, "--json": json, "--csv": csv, "--png": png}.items():
+        if path is not None and (first := taken.setdefault(path.resolve(), option)) != option:
+            usage(option, f"{path} is also {first}; give each a file of its own")
     for option, path in {"--json": json, "--csv": csv, "--png": png}.items():
         try:
             if path is not None:
