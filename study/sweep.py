@@ -242,7 +242,7 @@ class Bench:
             nan=int(totals["nan"]),
             infinity=int(totals["infinity"]),
             **_peak(chip, policy),
-            seconds=round(seconds, 3),
+            seconds=round(seconds, 6),
             assumptions=tuple(policy.assumptions),
             detection=self.detection,
         )
