@@ -1,20 +1,30 @@
 """Number formats: what they are, and how values are rounded to them."""
 
 from halfulp.dtypes.cast import decode, encode, round_to
-from halfulp.dtypes.format import FloatFormat, Format, IntFormat, Specials
+from halfulp.dtypes.compatibility import COMPATIBILITY, Compatibility
+from halfulp.dtypes.format import FloatFormat, Format, Specials
 from halfulp.dtypes.formats import (
     BF16,
+    E2M1FN,
+    E2M3FN,
+    E3M2FN,
     E3M4,
     E4M3,
+    E4M3B11FNUZ,
     E4M3FN,
+    E4M3FNUZ,
     E5M2,
+    E5M2FNUZ,
+    E8M0FNU,
     FORMATS,
     FP16,
     FP32,
+    INT4,
     INT8,
     INT16,
     INT32,
     TF32,
+    UINT4,
     UINT8,
     UINT16,
     UINT32,
@@ -22,30 +32,47 @@ from halfulp.dtypes.formats import (
     cfp8,
     parse_format,
 )
-from halfulp.dtypes.rounding import Overflow, Rounding
+from halfulp.dtypes.int_format import IntFormat
+from halfulp.dtypes.random_bits import GivenBits, Philox
+from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals
 
 __all__ = [
     "BF16",
+    "COMPATIBILITY",
+    "E2M1FN",
+    "E2M3FN",
+    "E3M2FN",
     "E3M4",
     "E4M3",
+    "E4M3B11FNUZ",
     "E4M3FN",
+    "E4M3FNUZ",
     "E5M2",
+    "E5M2FNUZ",
+    "E8M0FNU",
     "FORMATS",
     "FP16",
     "FP32",
+    "INT4",
     "INT8",
     "INT16",
     "INT32",
     "TF32",
+    "UINT4",
     "UINT8",
     "UINT16",
     "UINT32",
+    "Compatibility",
     "FloatFormat",
     "Format",
+    "GivenBits",
     "IntFormat",
+    "NanTo",
     "Overflow",
+    "Philox",
     "Rounding",
     "Specials",
+    "Subnormals",
     "UnknownFormat",
     "cfp8",
     "decode",

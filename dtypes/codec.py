@@ -1,65 +1,167 @@
-"""How floats become codes, and codes floats: lane by lane, and the loops that do it to arrays.
+"""How float32 values become codes, and codes values, lane by lane; and the loops over arrays.
 
 A body takes `given`, the parameters of a format (`halfulp.dtypes.parameters`), by their names. NaN
 results are canonical: quiet, sign 0.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
-from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
+from halfulp.dtypes.lanes import F32, I8, I16, I32, Lanes
 from halfulp.dtypes.loops import Body, lane_loop
-from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAMES64, SIGN32
+from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, SIGN32
 
 Given = dict[str, Lanes]
+Bodies = tuple[Lanes, list[Lanes]]
 
 
-def _normal(magnitude: Lanes, given: Given) -> Lanes:
-    """Nearest even on the float32 code of a normal value."""
-    # a carry walks into the exponent by itself
-    odd = (magnitude >> given["shift"]) & given["odd"]
-    return (magnitude + given["half"] + odd) & given["mask"]
+class _Way(ABC):
+    """One way to round float32 bits to the spacing of a format.
+
+    `above` serves the values from `min_normal` on, where the spacing is a number of float32's own
+    bits; the others serve those below, which lie on one grid.
+    """
+
+    def __init__(self, inputs: list[Lanes], given: Given) -> None:
+        self.x, self.given = inputs[0], given
+        self.magnitude = self.x & MAGNITUDE32
+
+    @abstractmethod
+    def above(self) -> Lanes:
+        """float32 bits of the rounded value; a carry walks into the exponent by itself."""
+
+    @abstractmethod
+    def below(self) -> Lanes:
+        """float32 bits of the rounded value."""
+
+    @abstractmethod
+    def below_code(self) -> Lanes:
+        """The rounded value in units of the grid."""
+
+    def overflow(self, name: str) -> Lanes:
+        """What a finite value past the largest one becomes; `name` is that of the parameter."""
+        return self.given[name]
 
 
-def _special(
-    magnitude: Lanes, result: Lanes, given: Given, limit: str, over: str, inf: str, nan: str
-) -> Lanes:
-    """`result`, but what is past the limit, infinite or NaN gets the parameters of these names."""
-    result = (result > given[limit]).where(given[over], result)
-    special = (magnitude > INF32).where(given[nan], given[inf])
-    return (magnitude >= INF32).where(special, result)
+class _Nearest(_Way):
+    """To nearest even; below `min_normal` by a magic number that float addition rounds to."""
+
+    def above(self) -> Lanes:
+        odd = (self.magnitude >> self.given["shift"]) & self.given["odd"]
+        return (self.magnitude + self.given["half"] + odd) & self.given["mask"]
+
+    def _moved(self) -> Lanes:
+        return self.magnitude.bits(F32) + self.given["magic"].bits(F32)
+
+    def below(self) -> Lanes:
+        return (self._moved() - self.given["magic"].bits(F32)).bits(I32)
+
+    def below_code(self) -> Lanes:
+        return self._moved().bits(I32) - self.given["magic"]
+
+
+class _Scaled(_Way):
+    """Below `min_normal` the grid is scaled to the integers, and the rest judged."""
+
+    def _whole_and_rest(self) -> tuple[Lanes, Lanes]:
+        """The units below the magnitude, and what is left of it, in units."""
+        # values above belong to `above`; here they must only not overflow the conversion
+        small = self.magnitude.call("umin", self.given["min_normal"])
+        units = small.bits(F32) * self.given["scale"].bits(F32)
+        whole = units.convert("fptosi", I32)
+        return whole, units - whole.convert("sitofp", F32)
+
+    def below(self) -> Lanes:
+        units = self.below_code().convert("sitofp", F32)
+        return (units * self.given["subnormal_scale"].bits(F32)).bits(I32)
+
+
+class _ByTable(_Scaled):
+    """Any deterministic rounding, as its parameters say it."""
+
+    def __init__(self, inputs: list[Lanes], given: Given) -> None:
+        super().__init__(inputs, given)
+        self.negative = self.x.arithmetic_shift(31)
+
+    def _chosen(self, name: str, odd: Lanes) -> Lanes:
+        given = self.given
+        by_sign = given[name] + (self.negative & given[name + "_negative"])
+        return by_sign + ((odd.like(0) - (odd & 1)) & given[name + "_odd"])
+
+    def above(self) -> Lanes:
+        added = self._chosen("added", self.magnitude >> self.given["shift"])
+        return (self.magnitude + added) & self.given["mask"]
+
+    def below_code(self) -> Lanes:
+        whole, rest = self._whole_and_rest()
+        goes_up = rest.bits(I32) >= self._chosen("rest", whole)
+        return whole - goes_up.convert("sext", I32)
+
+    def overflow(self, name: str) -> Lanes:
+        return self.given[name] ^ (self.negative & self.given[name + "_flip"])
+
+
+class _ByNoise(_Scaled):
+    """Stochastic: random bits are added below the last place; the second input holds them."""
+
+    def __init__(self, inputs: list[Lanes], given: Given) -> None:
+        super().__init__(inputs, given)
+        self.noise = inputs[1]
+
+    def above(self) -> Lanes:
+        added = (self.noise << self.given["noise_left"]) >> self.given["noise_right"]
+        return (self.magnitude + added) & self.given["mask"]
+
+    def below_code(self) -> Lanes:
+        whole, rest = self._whole_and_rest()
+        share = (rest * self.given["noise_scale"].bits(F32)).convert("fptoui", I32)
+        top = share << self.given["noise_top"]
+        carries = (top + (self.noise << self.given["noise_top"])) < top
+        return whole - carries.convert("sext", I32)
+
+
+def _round_by(way: _Way) -> Lanes:
+    given, magnitude = way.given, way.magnitude
+    result = (magnitude < given["min_normal"]).where(way.below(), way.above())
+    result = (result > given["max"]).where(way.overflow("overflow"), result)
+    nan = magnitude > INF32
+    result = (magnitude >= INF32).where(nan.where(given["nan"], given["infinity"]), result)
+    return result | _sign(way.x & SIGN32, result, nan, given["least_signed"], result.like(INF32))
+
+
+def _sign(sign: Lanes, result: Lanes, nan: Lanes, least: Lanes, most: Lanes) -> Lanes:
+    """The sign bits, but 0 where the source was NaN or the magnitude is not in [least, most]."""
+    # below `least` the difference wraps to more than any magnitude
+    outside = (result - least) > (most - least)
+    return (nan | outside).where(sign.like(0), sign)
 
 
 def round_lanes(x: Lanes, given: Given) -> Lanes:
-    """float32 bits to the bits of the nearest value of the format (parameters32)."""
-    magnitude = x & MAGNITUDE32
-    magic = given["magic"].bits(F32)
-    below = ((magnitude.bits(F32) + magic) - magic).bits(I32)
-    result = (magnitude < given["min_normal"]).where(below, _normal(magnitude, given))
-    result = _special(magnitude, result, given, "max", "overflow", "infinity", "nan")
-    # a NaN loses its sign, also where the format has none and the result is 0
-    nan = (magnitude > INF32) | (result > INF32)
-    sign = nan.where(x.like(0), x & SIGN32)
-    return result | sign
+    """float32 bits to the bits of the nearest value of the format, ties to even (parameters32)."""
+    return _round_by(_Nearest([x], given))
 
 
-def _round(inputs: list[Lanes], given: Given) -> tuple[Lanes, list[Lanes]]:
-    return round_lanes(inputs[0], given), []
+def _round(kind: type[_Way]) -> Body:
+    def body(inputs: list[Lanes], given: Given) -> Bodies:
+        return _round_by(kind(inputs, given)), []
+
+    return body
 
 
-def _encode(width: Any) -> Body:
-    """float32 bits to codes of a type: the nearest value, ties to even (parameters32)."""
+def _encode(kind: type[_Way], width: Any) -> Body:
+    """float32 bits to codes of a type (parameters32)."""
 
-    def body(inputs: list[Lanes], given: Given) -> tuple[Lanes, list[Lanes]]:
-        x = inputs[0]
-        magnitude = x & MAGNITUDE32
-        # the magic sum holds the subnormal code in its low bits
-        below = (magnitude.bits(F32) + given["magic"].bits(F32)).bits(I32) - given["magic"]
-        above = (_normal(magnitude, given) - given["base"]) >> given["shift"]
-        code = (magnitude < given["min_normal"]).where(below, above)
-        names = "max_code", "overflow_code", "infinity_code", "nan_code"
-        code = _special(magnitude, code, given, *names)
-        nan = code.equals(given["nan_code"]) & given["nan_code"].differs(0)
-        code = code | nan.where(x.like(0), (x >> 31) << given["sign_shift"])
+    def body(inputs: list[Lanes], given: Given) -> Bodies:
+        way = kind(inputs, given)
+        magnitude = way.magnitude
+        above = (way.above() - given["base"]) >> given["shift"]
+        code = (magnitude < given["min_normal"]).where(way.below_code(), above)
+        code = (code > given["max_code"]).where(way.overflow("overflow_code"), code)
+        nan = magnitude > INF32
+        special = nan.where(given["nan_code"], given["infinity_code"])
+        code = (magnitude >= INF32).where(special, code)
+        sign = (way.x >> 31) << given["sign_shift"]
+        code = code | _sign(sign, code, nan, given["least_signed"], given["most_signed"])
         return (code if width is I32 else code.convert("trunc", width)), []
 
     return body
@@ -68,7 +170,7 @@ def _encode(width: Any) -> Body:
 def _decode(width: Any) -> Body:
     """Codes of a type to float32 bits (parameters32)."""
 
-    def body(inputs: list[Lanes], given: Given) -> tuple[Lanes, list[Lanes]]:
+    def body(inputs: list[Lanes], given: Given) -> Bodies:
         code = inputs[0] if width is I32 else inputs[0].convert("zext", I32)
         magnitude = code & given["magnitude_codes"]
         below = (magnitude.convert("sitofp", F32) * given["subnormal_scale"].bits(F32)).bits(I32)
@@ -76,90 +178,31 @@ def _decode(width: Any) -> Body:
         result = (magnitude < given["normal_code"]).where(below, above)
         infinite = magnitude.equals(given["infinity_found"])
         special = infinite.where(result.like(INF32), given["nan"])
-        result = (magnitude > given["max_code"]).where(special, result)
+        no_number = (magnitude > given["max_code"]) | code.equals(given["nan_found"])
+        result = no_number.where(special, result)
         sign = (result > INF32).where(code.like(0), (code >> given["sign_shift"]) << 31)
         return result | sign, []
 
     return body
 
 
-def _wide(given: Given) -> Given:
-    return {name: lanes.convert("sext", I64) for name, lanes in given.items()}
+def _encoder(name: str, kind: type[_Way], inputs: list[Any], width: Any, lanes: int) -> Any:
+    return lane_loop(name, _encode(kind, width), inputs, width, NAMES32, lanes=lanes)
 
 
-def _encode64(width: Any) -> Body:
-    """float64 bits to codes of a type, rounded by a truth table (parameters64)."""
-
-    def body(inputs: list[Lanes], narrow: Given) -> tuple[Lanes, list[Lanes]]:
-        given = _wide(narrow)
-        magnitude = inputs[0] & 0x7FFFFFFFFFFFFFFF
-        negative = inputs[0] >> 63
-        field = magnitude >> 52
-        normal = field.call("umin", 1)
-        significand = (magnitude & ((1 << 52) - 1)) | (normal << 52)
-        exponent = field.call("umax", 1) - 1023
-        effective = exponent.call("smax", given["emin"])
-        # bits below the last place of the target; 55 and more leave nothing but stickiness
-        dropped = (effective - given["mantissa"] - exponent + 52).call("smin", 55)
-        one = magnitude.like(1)
-        kept = significand >> dropped
-        guard = (significand >> (dropped - 1)) & 1
-        sticky = (significand & ((one << (dropped - 1)) - 1)).call("umin", 1)
-        index = (negative << 3) | ((kept & 1) << 2) | (guard << 1) | sticky
-        kept = kept + ((given["table"] >> index) & 1)
-        code = ((effective - given["emin"]) << given["mantissa"]) + kept
-        over = negative.differs(0).where(given["overflow_minus"], given["overflow_plus"])
-        code = (code > given["max_code"]).where(over, code)
-        nan = magnitude > 0x7FF0000000000000
-        code = magnitude.equals(0x7FF0000000000000).where(given["infinity_code"], code)
-        code = nan.where(given["nan_code"], code)
-        nan = code.equals(given["nan_code"]) & given["nan_code"].differs(0)
-        code = code | nan.where(code.like(0), negative << given["sign_shift"])
-        return code.convert("trunc", width), []
-
-    return body
-
-
-def _power_of_two(exponent: Lanes) -> Lanes:
-    """2^exponent as float64 for -1022 <= exponent <= 1023."""
-    return ((exponent + 1023) << 52).bits(F64)
-
-
-def _decode64(width: Any) -> Body:
-    """Codes of a type to float64 bits (parameters64)."""
-
-    def body(inputs: list[Lanes], narrow: Given) -> tuple[Lanes, list[Lanes]]:
-        given = _wide(narrow)
-        code = inputs[0].convert("zext", I64)
-        magnitude = code & given["magnitude_codes"]
-        field = magnitude >> given["mantissa"]
-        one = code.like(1)
-        fraction = magnitude & ((one << given["mantissa"]) - 1)
-        significand = fraction | (field.call("umin", 1) << given["mantissa"])
-        exponent = field.call("umax", 1) - given["bias"] - given["mantissa"]
-        # in two factors: one power of two would be subnormal for the smallest values
-        first = exponent.arithmetic_shift(1)
-        value = significand.convert("sitofp", F64) * _power_of_two(first)
-        value = value * _power_of_two(exponent - first)
-        infinite = magnitude.equals(given["infinity_found"])
-        special = infinite.where(one.like(0x7FF0000000000000), 0x7FF8000000000000)
-        result = (magnitude > given["max_code"]).where(special, value.bits(I64))
-        nan = result > 0x7FF0000000000000
-        return result | nan.where(code.like(0), (code >> given["sign_shift"]) << 63), []
-
-    return body
-
-
-round_loop = lane_loop("halfulp_round", _round, [I32], I32, NAMES32)
-encode8_loop = lane_loop("halfulp_encode8", _encode(I8), [I32], I8, NAMES32, lanes=64)
-encode16_loop = lane_loop("halfulp_encode16", _encode(I16), [I32], I16, NAMES32, lanes=32)
-encode32_loop = lane_loop("halfulp_encode32", _encode(I32), [I32], I32, NAMES32)
+_NOISY = [I32, I32]  # float32 bits and noise
+round_loop = lane_loop("halfulp_round", _round(_Nearest), [I32], I32, NAMES32)
+encode8_loop = _encoder("halfulp_encode8", _Nearest, [I32], I8, 64)
+encode16_loop = _encoder("halfulp_encode16", _Nearest, [I32], I16, 32)
+encode32_loop = _encoder("halfulp_encode32", _Nearest, [I32], I32, 16)
+table_round_loop = lane_loop("halfulp_table_round", _round(_ByTable), [I32], I32, NAMES32)
+table_encode8_loop = _encoder("halfulp_table_encode8", _ByTable, [I32], I8, 64)
+table_encode16_loop = _encoder("halfulp_table_encode16", _ByTable, [I32], I16, 32)
+table_encode32_loop = _encoder("halfulp_table_encode32", _ByTable, [I32], I32, 16)
+noise_round_loop = lane_loop("halfulp_noise_round", _round(_ByNoise), _NOISY, I32, NAMES32)
+noise_encode8_loop = _encoder("halfulp_noise_encode8", _ByNoise, _NOISY, I8, 64)
+noise_encode16_loop = _encoder("halfulp_noise_encode16", _ByNoise, _NOISY, I16, 32)
+noise_encode32_loop = _encoder("halfulp_noise_encode32", _ByNoise, _NOISY, I32, 16)
 decode8_loop = lane_loop("halfulp_decode8", _decode(I8), [I8], I32, NAMES32)
 decode16_loop = lane_loop("halfulp_decode16", _decode(I16), [I16], I32, NAMES32)
 decode32_loop = lane_loop("halfulp_decode32", _decode(I32), [I32], I32, NAMES32)
-encode64_8_loop = lane_loop("halfulp_encode64_8", _encode64(I8), [I64], I8, NAMES64, lanes=8)
-encode64_16_loop = lane_loop("halfulp_encode64_16", _encode64(I16), [I64], I16, NAMES64, lanes=8)
-encode64_32_loop = lane_loop("halfulp_encode64_32", _encode64(I32), [I64], I32, NAMES64, lanes=8)
-decode64_8_loop = lane_loop("halfulp_decode64_8", _decode64(I8), [I8], I64, NAMES64, lanes=8)
-decode64_16_loop = lane_loop("halfulp_decode64_16", _decode64(I16), [I16], I64, NAMES64, lanes=8)
-decode64_32_loop = lane_loop("halfulp_decode64_32", _decode64(I32), [I32], I64, NAMES64, lanes=8)

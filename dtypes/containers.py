@@ -9,24 +9,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.dtypes import formats
 from halfulp.dtypes.format import FloatFormat
-from halfulp.dtypes.formats import BF16, E3M4, E4M3, E4M3FN, E5M2, FP16
 
 Array = npt.NDArray[Any]
 
 #: Types of numpy, ml_dtypes and torch whose elements are codes of a format.
 _CODES: dict[str, FloatFormat] = {
-    "float16": FP16,
-    "bfloat16": BF16,
-    "float8_e5m2": E5M2,
-    "float8_e4m3": E4M3,
-    "float8_e4m3fn": E4M3FN,
-    "float8_e3m4": E3M4,
+    "float16": formats.FP16,
+    "bfloat16": formats.BF16,
+    "float8_e5m2": formats.E5M2,
+    "float8_e4m3": formats.E4M3,
+    "float8_e3m4": formats.E3M4,
+    "float8_e4m3fn": formats.E4M3FN,
+    "float8_e5m2fnuz": formats.E5M2FNUZ,
+    "float8_e4m3fnuz": formats.E4M3FNUZ,
+    "float8_e4m3b11fnuz": formats.E4M3B11FNUZ,
+    "float8_e8m0fnu": formats.E8M0FNU,
+    "float6_e3m2fn": formats.E3M2FN,
+    "float6_e2m3fn": formats.E2M3FN,
+    "float4_e2m1fn": formats.E2M1FN,
 }
 _NUMBERS = frozenset(
     {"float32", "float64", "bool"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
+#: Integer types of ml_dtypes.
+_SMALL_INTEGERS = frozenset({"int2", "uint2", "int4", "uint4", "int1", "uint1"})
 _NATIVE = frozenset(np.dtype(name) for name in _NUMBERS)
 _ALLOWED = "floats of up to 64 bits, integers and bool"
 
@@ -39,7 +48,7 @@ class Source(NamedTuple):
     codes_of   the format of the codes, None when the elements are plain numbers
     device     of a torch tensor; None for everything else
     scalar     whether a number was given
-    widened    whether the elements were of a smaller type, which `array` holds as float32
+    widened    whether the elements were integers, which `array` holds as floats
     """
 
     array: Array
@@ -81,7 +90,7 @@ def open_source(x: object) -> Source:
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError("a masked array would lose its mask; give x.filled(value) or x.data")
     if isinstance(x, int) and not -(2**63) <= x < 2**64:
-        return Source(np.array(_odd_float(x)), None, scalar=True)
+        return Source(np.array(_odd_float(x)), None, scalar=True, widened=True)
     return _open_array(np.asarray(x), scalar=isinstance(x, int | float | np.generic))
 
 
@@ -107,7 +116,27 @@ def open_out(out: object, source: Source, dtype: np.dtype[Any]) -> Array:
         raise ValueError("out is read-only; give an array that may be written")
     if any(step == 0 and size > 1 for step, size in zip(array.strides, shape, strict=True)):
         raise ValueError("out repeats elements (a stride is 0); give an array of its own memory")
+    _refuse_overlap(array, source.array)
     return array
+
+
+def _refuse_overlap(out: Array, x: Array) -> None:
+    """Raises ValueError where out shares memory with x, unless it is exactly x."""
+    if not np.may_share_memory(out, x):
+        return
+    address = out.__array_interface__["data"][0]
+    if (
+        address == x.__array_interface__["data"][0]
+        and out.strides == x.strides
+        and out.dtype == x.dtype
+    ):
+        return
+    try:
+        overlap = np.shares_memory(out, x, max_work=100_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        overlap = True
+    if overlap:
+        raise ValueError("out overlaps x without being x; give x itself, or memory of its own")
 
 
 def _odd_float(x: int) -> float:
@@ -130,10 +159,13 @@ def _open_array(array: Array, *, scalar: bool) -> Source:
     if dtype in _NATIVE:
         return Source(array, None, None, scalar)
     if dtype.name in _CODES:
-        return Source(array.view(f"u{dtype.itemsize}"), _CODES[dtype.name], scalar=scalar)
-    if dtype.kind == "V" and dtype.type.__module__ == "ml_dtypes":
-        # float32 holds all values of the other types of ml_dtypes
-        return Source(array.astype(np.float32), None, scalar=scalar, widened=True)
+        fmt = _CODES[dtype.name]
+        codes = array.view(f"u{dtype.itemsize}")
+        if fmt.bits < 8:  # what stands in the other bits of the byte is not said
+            codes = codes & np.uint8((1 << fmt.bits) - 1)
+        return Source(codes, fmt, scalar=scalar)
+    if dtype.name in _SMALL_INTEGERS:
+        return Source(array.astype(np.int8), None, scalar=scalar)
     raise TypeError(f"elements of type {dtype} are not taken; allowed: {_ALLOWED}")
 
 
@@ -150,8 +182,6 @@ def _open_tensor(x: Any) -> Source:
         return Source(codes.numpy(), _CODES[name], x.device)
     if name in _NUMBERS:
         return Source(data.resolve_neg().numpy(), None, x.device)
-    if name.startswith("float8_"):
-        return Source(data.to(torch.float32).numpy(), None, x.device, widened=True)
     raise TypeError(f"elements of type {x.dtype} are not taken; allowed: {_ALLOWED}")
 
 

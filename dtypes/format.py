@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halfulp.dtypes.checks import flag, integer
+from halfulp.dtypes.int_format import IntFormat
 from halfulp.dtypes.rounding import choice
 
 
@@ -16,14 +18,8 @@ class Specials(StrEnum):
 
     IEEE = "ieee"  #: exponent field all ones: fraction 0 is infinity, the others are NaN
     FN = "fn"  #: no infinity; only the code of all ones is NaN (OCP OFP8 1.0, E4M3)
-
-
-def _integer(value: object, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}={value!r} is not an integer; give {low} to {high}")
-    if not low <= value <= high:
-        raise ValueError(f"{name}={value} is out of range; allowed: {low} to {high}")
-    return int(value)
+    FNUZ = "fnuz"  #: no infinity, no -0; the code that would be -0 is the only NaN
+    FINITE = "finite"  #: every code is a number (OCP MX 1.0, the 4- and 6-bit elements)
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,12 +28,15 @@ class FloatFormat:
 
     exponent_bits   1 to 8
     mantissa_bits   stored fraction bits, 0 to 23
-    bias            exponent = field - bias; default 2^(exponent_bits-1) - 1
-    specials        "ieee" or "fn" (a `Specials`)
+    bias            exponent = field - bias; default 2^(exponent_bits-1) - 1, one more for "fnuz"
+    specials        "ieee", "fn", "fnuz" or "finite" (a `Specials`)
+    signed          False for scales alone: no mantissa bits, no subnormals and "fn" (e8m0)
+    subnormals      whether exponent field 0 holds subnormals. Without them it is a binade like the
+                    others, and only its first code is zero; a scale has no zero at all.
 
-    Subnormals exist (exponent field 0). Every value is a float64; most formats fit into float32.
+    float32 holds every value.
 
-    Raises TypeError for what is no integer, ValueError for what is out of range.
+    Raises TypeError for what is no integer or bool, ValueError for what is out of range.
     """
 
     exponent_bits: int
@@ -45,6 +44,8 @@ class FloatFormat:
     _: KW_ONLY
     bias: int = None  # type: ignore[assignment]  # None is replaced when the value is made
     specials: Specials = Specials.IEEE
+    signed: bool = True
+    subnormals: bool = True
 
     if TYPE_CHECKING:  # what may be given is wider than what is kept
 
@@ -55,35 +56,64 @@ class FloatFormat:
             *,
             bias: int | np.integer[Any] | None = None,
             specials: Specials | str = Specials.IEEE,
+            signed: bool = True,
+            subnormals: bool = True,
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        e = _integer(self.exponent_bits, "exponent_bits", 1, 8)
-        m = _integer(self.mantissa_bits, "mantissa_bits", 0, 23)
+        e = integer(self.exponent_bits, "exponent_bits", 1, 8)
+        m = integer(self.mantissa_bits, "mantissa_bits", 0, 23)
         specials = choice(Specials, self.specials, "specials")
-        if specials is Specials.FN and m == 0:
+        flag(self.signed, "signed")
+        flag(self.subnormals, "subnormals")
+        for name, value in (("exponent_bits", e), ("mantissa_bits", m), ("specials", specials)):
+            object.__setattr__(self, name, value)
+        self._refuse_contradictions()
+        bias = self.default_bias if self.bias is None else self.bias
+        low, high = self._allowed_bias()
+        if low > high:
+            raise ValueError(
+                f"float32 does not hold exponent_bits={e}, mantissa_bits={m} with"
+                f" specials={specials.value!r}, whatever the bias; give fewer bits"
+            )
+        if self.bias is None and not low <= bias <= high:
+            raise ValueError(
+                f"float32 does not hold the values of this format with its default bias {bias};"
+                f" give bias={low} to {high}"
+            )
+        object.__setattr__(self, "bias", integer(bias, "bias", low, high))
+
+    def _refuse_contradictions(self) -> None:
+        e, m, specials = self.exponent_bits, self.mantissa_bits, self.specials
+        if not self.signed:
+            if m or self.subnormals or specials is not Specials.FN:
+                raise ValueError(
+                    "signed=False is for scales: it needs mantissa_bits=0, subnormals=False"
+                    " and specials='fn'"
+                )
+        elif m == 0 and not self.subnormals:
+            raise ValueError("subnormals=False without mantissa bits leaves no zero; give one bit")
+        elif m == 0 and specials is Specials.FN:
             raise ValueError(
                 "specials='fn' needs mantissa_bits >= 1: without them"
                 " its NaN would be a whole binade"
             )
-        if e == 1 and m == 0:
+        if e == 1 and m == 0 and specials is Specials.IEEE:
             raise ValueError(
                 "exponent_bits=1, mantissa_bits=0 holds zero and infinity only; give one more bit"
             )
-        top = (1 << e) - 1 - (specials is Specials.IEEE)
-        # the smallest normal and the largest finite value must be normal float64, the smallest
-        # subnormal must be a float64
-        default = (1 << (e - 1)) - 1
-        bias = _integer(default if self.bias is None else self.bias, "bias", top - 1023, 1023)
-        for name, value in (("exponent_bits", e), ("mantissa_bits", m), ("bias", bias)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "specials", specials)
+
+    def _allowed_bias(self) -> tuple[int, int]:
+        """Where float32 holds the largest value and the finest spacing."""
+        top = max(self.max_code >> self.mantissa_bits, int(self.subnormals))
+        return top - 127, 149 + int(self.subnormals) - self.mantissa_bits
 
     def __repr__(self) -> str:
-        default = (1 << (self.exponent_bits - 1)) - 1
-        bias = "" if self.bias == default else f", bias={self.bias}"
-        specials = "" if self.specials is Specials.IEEE else f", specials={self.specials.value!r}"
-        return f"FloatFormat({self.exponent_bits}, {self.mantissa_bits}{bias}{specials})"
+        given = [str(self.exponent_bits), str(self.mantissa_bits)]
+        given += [f"bias={self.bias}"] if self.bias != self.default_bias else []
+        given += [f"specials={self.specials.value!r}"] if self.specials != Specials.IEEE else []
+        given += [f"{name}=False" for name in ("signed", "subnormals") if not getattr(self, name)]
+        return f"FloatFormat({', '.join(given)})"
 
     def __str__(self) -> str:
         return self.name
@@ -106,9 +136,19 @@ class FloatFormat:
         return fmt
 
     @property
+    def default_bias(self) -> int:
+        """The bias of a format of this width and kind that names none."""
+        return (1 << (self.exponent_bits - 1)) - (self.specials is not Specials.FNUZ)
+
+    @property
     def bits(self) -> int:
         """Width of a code, sign included."""
-        return 1 + self.exponent_bits + self.mantissa_bits
+        return self.signed + self.exponent_bits + self.mantissa_bits
+
+    @property
+    def sign_code(self) -> int:
+        """The bit that the code of a negative value has; 0 where there are none."""
+        return int(self.signed) << (self.exponent_bits + self.mantissa_bits)
 
     @property
     def precision(self) -> int:
@@ -117,13 +157,13 @@ class FloatFormat:
 
     @property
     def emin(self) -> int:
-        """Exponent of the smallest normal value."""
-        return 1 - self.bias
+        """Exponent of the lowest binade of normal values."""
+        return int(self.subnormals) - self.bias
 
     @property
     def emax(self) -> int:
         """Exponent of the largest finite value."""
-        return max((self.max_code >> self.mantissa_bits), 1) - self.bias
+        return max(self.max_code >> self.mantissa_bits, int(self.subnormals)) - self.bias
 
     @property
     def has_inf(self) -> bool:
@@ -131,8 +171,17 @@ class FloatFormat:
 
     @property
     def has_nan(self) -> bool:
-        """False for IEEE formats without mantissa bits: their one special code is infinity."""
-        return self.specials is Specials.FN or self.mantissa_bits > 0
+        """False also for IEEE formats without mantissa bits: their special code is infinity."""
+        return self.nan_code is not None
+
+    @property
+    def has_zero(self) -> bool:
+        """False for scales: their code 0 is their smallest value."""
+        return self.signed
+
+    @property
+    def has_minus_zero(self) -> bool:
+        return self.signed and self.specials is not Specials.FNUZ
 
     @property
     def inf_code(self) -> int | None:
@@ -142,114 +191,66 @@ class FloatFormat:
     @property
     def max_code(self) -> int:
         """Code of the largest finite value."""
-        if self.specials is Specials.IEEE:
-            return (((1 << self.exponent_bits) - 1) << self.mantissa_bits) - 1
-        return (1 << (self.exponent_bits + self.mantissa_bits)) - 2
+        codes = 1 << (self.exponent_bits + self.mantissa_bits)
+        match self.specials:
+            case Specials.IEEE:
+                return codes - (1 << self.mantissa_bits) - 1
+            case Specials.FN:
+                return codes - 2
+            case Specials.FNUZ | Specials.FINITE:
+                return codes - 1
 
     @property
     def nan_code(self) -> int | None:
-        """Code of the canonical NaN: sign 0, top mantissa bit set."""
-        if not self.has_nan:
-            return None
-        if self.specials is Specials.FN:
-            return self.max_code + 1
-        return self.max_code + 1 + (1 << (self.mantissa_bits - 1))
+        """Code of the canonical NaN: sign 0, top mantissa bit set; in FNUZ the only one."""
+        match self.specials:
+            case Specials.IEEE:
+                quiet = 1 << self.mantissa_bits >> 1
+                return self.max_code + 1 + quiet if quiet else None
+            case Specials.FN | Specials.FNUZ:
+                return self.max_code + 1
+            case Specials.FINITE:
+                return None
 
     @property
     def max(self) -> float:
         """Largest finite value."""
-        field, fraction = divmod(self.max_code, 1 << self.mantissa_bits)
-        implicit = (1 << self.mantissa_bits) if field else 0
-        exponent = max(field, 1) - self.bias - self.mantissa_bits
-        return float(np.ldexp(float(implicit + fraction), exponent))
+        return self._value(self.max_code)
 
     @property
     def min(self) -> float:
-        """Most negative finite value (numpy's finfo.min)."""
-        return -self.max
+        """Most negative finite value (numpy's finfo.min); of a scale its smallest."""
+        return -self.max if self.signed else self.tiny
 
     @property
     def tiny(self) -> float:
         """Smallest positive normal value."""
-        return float(np.ldexp(1.0, self.emin))
+        if self.subnormals:
+            return self._value(1 << self.mantissa_bits)
+        return self._value(int(self.has_zero))
 
     smallest_normal = tiny
 
     @property
     def smallest_subnormal(self) -> float:
-        """Smallest positive value; equals `tiny` where there are no mantissa bits."""
-        return float(np.ldexp(1.0, self.emin - self.mantissa_bits))
+        """Smallest positive value; equals `tiny` without subnormals or without mantissa bits."""
+        return self._value(1) if self.subnormals else self.tiny
 
     @property
     def eps(self) -> float:
         """Spacing of the values from 1 to 2."""
         return float(np.ldexp(1.0, -self.mantissa_bits))
 
+    def _value(self, code: int) -> float:
+        field, fraction = divmod(code, 1 << self.mantissa_bits)
+        hidden = (1 << self.mantissa_bits) if field or not self.subnormals else 0
+        exponent = max(field, int(self.subnormals)) - self.bias - self.mantissa_bits
+        return float(np.ldexp(float(hidden + fraction), exponent))
+
     @property
     def code_dtype(self) -> np.dtype[Any]:
         """Smallest of uint8, uint16 and uint32 that holds a code."""
         return np.dtype(np.uint8 if self.bits <= 8 else np.uint16 if self.bits <= 16 else np.uint32)
-
-    @property
-    def fits_float32(self) -> bool:
-        """Whether float32 holds every value."""
-        return self.emin - self.mantissa_bits >= -149 and self.emax <= 127
-
-
-@dataclass(frozen=True, repr=False)
-class IntFormat:
-    """Integers of 2 to 32 bits, two's complement when signed.
-
-    Raises TypeError for what is no integer, ValueError for what is out of range.
-    """
-
-    bits: int
-    _: KW_ONLY
-    signed: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bits", _integer(self.bits, "bits", 2, 32))
-        if not isinstance(self.signed, bool):
-            raise TypeError(f"signed={self.signed!r} is not a bool")
-
-    def __repr__(self) -> str:
-        return f"IntFormat({self.bits}{'' if self.signed else ', signed=False'})"
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def name(self) -> str:
-        return f"{'' if self.signed else 'u'}int{self.bits}"
-
-    @classmethod
-    def parse(cls, text: str) -> "IntFormat":
-        """The integer format that `text` names. Raises UnknownFormat (a ValueError) for others."""
-        from halfulp.dtypes.formats import UnknownFormat, parse_format
-
-        fmt = parse_format(text)
-        if not isinstance(fmt, cls):
-            raise UnknownFormat(f"{text!r} names a float format; FloatFormat.parse reads it")
-        return fmt
-
-    @property
-    def min(self) -> int:
-        return -(1 << (self.bits - 1)) if self.signed else 0
-
-    @property
-    def max(self) -> int:
-        return (1 << (self.bits - self.signed)) - 1
-
-    @property
-    def numpy(self) -> np.dtype[Any]:
-        """Smallest numpy integer that holds every value."""
-        width = 8 if self.bits <= 8 else 16 if self.bits <= 16 else 32
-        return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
-
-    @property
-    def fits_float32(self) -> bool:
-        """Whether float32 holds every value."""
-        return self.bits - self.signed <= 24
 
 
 Format = FloatFormat | IntFormat

@@ -5,31 +5,60 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes.format import IntFormat
-from halfulp.dtypes.rounding import Rounding
+from halfulp.dtypes import kernels
+from halfulp.dtypes.conversion import Conversion
+from halfulp.dtypes.format import FloatFormat
+from halfulp.dtypes.int_format import IntFormat
+from halfulp.dtypes.noise import noise_for
+from halfulp.dtypes.rounding import Rounding, Subnormals
+from halfulp.dtypes.subnormals import flush_codes, flushed
 
 Array = npt.NDArray[Any]
 
 
-def to_integers(x: Array, out: Array, fmt: IntFormat, rounding: Rounding) -> None:
-    """out[i] = x[i] rounded to a whole number and clamped to `fmt`; NaN gives 0, -0 gives +0.
+def to_integers(x: Array, codes_of: FloatFormat | None, out: Array, made: Conversion) -> None:
+    """out[i] = x[i] rounded to a whole number and clamped to the format; NaN gives 0, -0 gives +0.
 
-    x      float32, float64, integer or bool; C-contiguous, as is out
-    out    any type; where it cannot hold the bound of `fmt`, its largest value inside (float32
+    x      float32, float64, integer, bool, or codes; C-contiguous, as is out
+    out    any type; where it cannot hold the bound of the format, its largest value inside (float32
            holds 2147483520 below the int32 bound 2147483647)
     """
+    fmt = made.fmt
+    assert isinstance(fmt, IntFormat)
+    shape = x.shape
     x, out = x.reshape(-1), out.reshape(-1)  # numpy would make scalars of no dimension
-    if x.dtype.kind in "iub":
+    if codes_of is None and x.dtype.kind in "iub":
         np.copyto(out, _clamp_integers(x, fmt), casting="unsafe")
         return
+    x = _floats(x, codes_of, out, made)
     # a signaling NaN must not warn: it is a number to us
     with np.errstate(invalid="ignore"):
-        whole = _whole(x, rounding)
+        if made.rounding is Rounding.STOCHASTIC:
+            whole = _whole_by_noise(x, made, shape)
+        else:
+            whole = _whole(x, made.rounding)
         low, high = _bounds(fmt, whole.dtype)
         np.clip(whole, low, high, out=whole)
     np.copyto(whole, 0, where=np.isnan(whole))
     whole += 0.0  # -0 becomes +0
     np.copyto(out, whole, casting="unsafe")
+
+
+def _floats(x: Array, codes_of: FloatFormat | None, out: Array, made: Conversion) -> Array:
+    """float32 or float64; the wider one where the result needs the bounds of a wide format."""
+    fmt, flush = made.fmt, made.subnormals is Subnormals.FLUSH_INPUTS
+    assert isinstance(fmt, IntFormat)
+    if codes_of is not None:
+        single = np.empty(x.shape, np.float32)
+        kernels.decode(flush_codes(x, codes_of) if flush else x, single, codes_of)
+        x = single
+    elif flush:
+        x = flushed(x)
+    if x.dtype == np.float32 and out.dtype != np.float32 and not fmt.fits_float32:
+        wide = np.empty(x.shape, np.float64)
+        kernels.widen(x, wide)
+        return wide
+    return x
 
 
 def _clamp_integers(x: Array, fmt: IntFormat) -> Array:
@@ -64,6 +93,8 @@ def _whole(x: Array, rounding: Rounding) -> Array:
             below = np.trunc(x)
             step = (x != below) & (np.fmod(below, 2) == 0)
             return below + np.copysign(step, x).astype(x.dtype)
+        case Rounding.STOCHASTIC:
+            raise AssertionError("it draws random bits: _whole_by_noise")
     assert_never(rounding)
 
 
@@ -78,3 +109,12 @@ def _lift(x: Array) -> Array:
     quarter = int(x.dtype.type(0.25).view(codes.dtype))
     small = (magnitude != 0) & (magnitude < quarter)
     return np.where(small, sign | quarter, codes).view(x.dtype)
+
+
+def _whole_by_noise(x: Array, made: Conversion, shape: tuple[int, ...]) -> Array:
+    bits = made.random_bits
+    below = np.trunc(x)
+    rest = np.where(np.isfinite(x), np.abs(x - below), 0)
+    share = np.ldexp(rest, bits).astype(np.uint64)
+    up = (share + noise_for(made.random, shape)) >> np.uint64(bits)
+    return below + np.copysign(up.astype(x.dtype), x)

@@ -1,7 +1,7 @@
 """Fast casts of whole arrays; `halfulp.dtypes.reference` is their slow, exact twin.
 
 Every array is C-contiguous; `out` may be the source where the types are equal. NaN results are
-canonical: quiet, sign 0.
+canonical: quiet, sign 0. Subnormals are kept: `halfulp.dtypes.subnormals` flushes.
 """
 
 from typing import Any
@@ -9,29 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes.codec import (
-    decode8_loop,
-    decode16_loop,
-    decode32_loop,
-    decode64_8_loop,
-    decode64_16_loop,
-    decode64_32_loop,
-    encode8_loop,
-    encode16_loop,
-    encode32_loop,
-    encode64_8_loop,
-    encode64_16_loop,
-    encode64_32_loop,
-    round_loop,
-)
+from halfulp.dtypes import drivers, drivers64
+from halfulp.dtypes.conversion import Conversion
 from halfulp.dtypes.format import FloatFormat
-from halfulp.dtypes.jit import Kernel, kernel
-from halfulp.dtypes.natives import unpack
-from halfulp.dtypes.parameters import fast32, parameters32, parameters64
+from halfulp.dtypes.jit import Kernel
+from halfulp.dtypes.noise import signed64
+from halfulp.dtypes.parameters import (
+    Parameters,
+    any_rounding32,
+    fast32,
+    odd_float32,
+    parameters32,
+    parameters64,
+)
+from halfulp.dtypes.random_bits import GivenBits, Philox
 from halfulp.dtypes.rounding import Overflow, Rounding
 from halfulp.dtypes.threads import parallel, split
 
-__all__ = ["decode32", "decode64", "encode32", "encode64", "fast32", "odd64", "round32"]
+__all__ = ["decode", "encode", "round_values", "widen"]
 
 Array = npt.NDArray[Any]
 #: Above this size the result cannot stay in the caches: write past them.
@@ -40,161 +35,124 @@ _STREAMING_BYTES = 8 << 20
 _PARALLEL_ELEMENTS = 1 << 17
 
 
-# numba keeps a compiled function on disk only if it is a module's own: so each loop has its driver
-@kernel
-def _run_round(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    round_loop((source, target, given, 0, count, streaming))
+def round_values(x: Array, out: Array, made: Conversion) -> None:
+    """out[i] = the value that x[i] is rounded to, once; float32 or float64, out of x's type."""
+    fmt = _float(made)
+    if not _by_float32(x, made):
+        codes = np.empty(x.shape, fmt.code_dtype)
+        encode(x, codes, made)
+        decode(codes, out, fmt)
+    elif made.rounding is Rounding.STOCHASTIC:
+        _run_with_noise(drivers.NOISE_ROUND, x, out, _given32(made), made)
+    else:
+        nearest = made.rounding is Rounding.NEAREST_EVEN
+        driver = drivers.ROUND if nearest else drivers.TABLE_ROUND
+        _run(driver, x, out, _given32(made), int(x.itemsize == 8))
 
 
-@kernel
-def _run_encode8(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    encode8_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_encode16(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    encode16_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_encode32(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    encode32_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_decode8(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    decode8_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_decode16(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    decode16_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_decode32(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    decode32_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_encode64_8(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    encode64_8_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_encode64_16(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    encode64_16_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_encode64_32(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    encode64_32_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_decode64_8(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    decode64_8_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_decode64_16(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    decode64_16_loop((source, target, given, 0, count, streaming))
-
-
-@kernel
-def _run_decode64_32(arguments: int) -> None:
-    source, target, given, count, streaming, _ = unpack(arguments, 6)
-    decode64_32_loop((source, target, given, 0, count, streaming))
-
-
-_ENCODE32 = {1: _run_encode8, 2: _run_encode16, 4: _run_encode32}
-_DECODE32 = {1: _run_decode8, 2: _run_decode16, 4: _run_decode32}
-_ENCODE64 = {1: _run_encode64_8, 2: _run_encode64_16, 4: _run_encode64_32}
-_DECODE64 = {1: _run_decode64_8, 2: _run_decode64_16, 4: _run_decode64_32}
-
-
-def _run(driver: Kernel, source: Array, target: Array, given: npt.NDArray[np.int64]) -> None:
-    count = source.size
-    address, place, parameters = source.ctypes.data, target.ctypes.data, given.ctypes.data
-    wide = target.nbytes >= _STREAMING_BYTES and place % 64 == 0 and address != place
-    if count < _PARALLEL_ELEMENTS:
-        parallel(driver, [(address, place, parameters, count, 0)])
+def encode(x: Array, out: Array, made: Conversion) -> None:
+    """out[i] = code of the value that x[i] is rounded to, once; float32 or float64."""
+    stochastic = made.rounding is Rounding.STOCHASTIC
+    if _by_float32(x, made):
+        if stochastic:
+            _run_with_noise(drivers.NOISE_ENCODE[out.itemsize], x, out, _given32(made), made)
+            return
+        nearest = made.rounding is Rounding.NEAREST_EVEN
+        encoders = drivers.ENCODE if nearest else drivers.TABLE_ENCODE
+        _run(encoders[out.itemsize], x, out, _given32(made), int(x.itemsize == 8))
         return
-    step_in, step_out = source.itemsize, target.itemsize
-    # pieces start at multiples of 64 elements, so that streaming stores stay aligned
+    if x.itemsize == 4:
+        wide = np.empty(x.shape, np.float64)
+        widen(x, wide)
+        x = wide
+    given = parameters64(_float(made), made.rounding, made.overflow, made.nan, made.random_bits)
+    if stochastic:
+        _run_with_noise(drivers64.NOISE_ENCODE[out.itemsize], x, out, given, made)
+    else:
+        _run(drivers64.ENCODE[out.itemsize], x, out, given)
+
+
+def decode(codes: Array, out: Array, fmt: FloatFormat) -> None:
+    """out[i] = value of codes[i], as float32 or float64."""
+    if out.itemsize == 8:
+        single = np.empty(codes.shape, np.float32)
+        decode(codes, single, fmt)
+        widen(single, out)
+    elif fast32(fmt):
+        _run(drivers.DECODE[codes.itemsize], codes, out, parameters32(fmt, Overflow.INF))
+    else:
+        given = parameters64(fmt, Rounding.NEAREST_EVEN, Overflow.INF)
+        _run(drivers64.DECODE[codes.itemsize], codes, out, given)
+
+
+def widen(x: Array, out: Array) -> None:
+    """out[i] = the float32 x[i] as float64; numpy's conversion may flush subnormals."""
+    _run(drivers64.WIDEN, x, out, _NOTHING)
+
+
+_NOTHING: Parameters = np.zeros(1, np.int64)
+
+
+def _float(made: Conversion) -> FloatFormat:
+    assert isinstance(made.fmt, FloatFormat)
+    return made.fmt
+
+
+def _by_float32(x: Array, made: Conversion) -> bool:
+    """Whether the float32 kernels serve the source, the format and the rounding."""
+    fmt = _float(made)
+    if made.rounding is Rounding.STOCHASTIC:  # a number rounded to odd has lost bits of its share
+        return x.itemsize == 4 and any_rounding32(fmt)
+    nearest = made.rounding is Rounding.NEAREST_EVEN
+    serves = fast32(fmt) if nearest else any_rounding32(fmt)
+    if x.itemsize == 4 or not serves:
+        return serves
+    # in float32 nothing is past the largest values of a format that reaches as far
+    told = fmt.emax < 127 or made.overflow is not Overflow.NAN
+    return told and odd_float32(fmt)
+
+
+def _given32(made: Conversion) -> Parameters:
+    return parameters32(_float(made), made.overflow, made.rounding, made.nan, made.random_bits)
+
+
+def _pieces(x: Array, out: Array) -> tuple[bool, list[tuple[int, int]]]:
+    """Whether to write past the caches, and the parts for the threads.
+
+    They start at multiples of 64 elements, so that streaming stores stay aligned.
+    """
+    place = out.ctypes.data
+    streaming = out.nbytes >= _STREAMING_BYTES and place % 64 == 0 and x.ctypes.data != place
+    if x.size < _PARALLEL_ELEMENTS:
+        return streaming, [(0, x.size)]
+    return streaming, split(x.size, 64, _PARALLEL_ELEMENTS // 2)
+
+
+def _run(driver: Kernel, x: Array, out: Array, given: Parameters, *more: int) -> None:
+    source, place, parameters = x.ctypes.data, out.ctypes.data, given.ctypes.data
+    step_in, step_out = x.itemsize, out.itemsize
+    streaming, pieces = _pieces(x, out)
     parts = [
-        (address + start * step_in, place + start * step_out, parameters, stop - start, int(wide))
-        for start, stop in split(count, 64, _PARALLEL_ELEMENTS // 2)
+        (source + a * step_in, place + a * step_out, parameters, b - a, int(streaming), *more)
+        for a, b in pieces
     ]
     parallel(driver, parts)
 
 
-def round32(x: Array, out: Array, fmt: FloatFormat, overflow: Overflow) -> None:
-    """out[i] = the value of `fmt` nearest to x[i], ties to even; float32 to float32.
-
-    Needs fast32(fmt).
-    """
-    _run(_run_round, x, out, parameters32(fmt, overflow))
-
-
-def encode32(x: Array, out: Array, fmt: FloatFormat, overflow: Overflow) -> None:
-    """out[i] = code of the value of `fmt` nearest to the float32 x[i], ties to even.
-
-    Needs fast32(fmt).
-    """
-    _run(_ENCODE32[out.itemsize], x, out, parameters32(fmt, overflow))
-
-
-def decode32(codes: Array, out: Array, fmt: FloatFormat) -> None:
-    """out[i] = value of codes[i] as float32; needs fmt.fits_float32."""
-    if fast32(fmt):
-        _run(_DECODE32[codes.itemsize], codes, out, parameters32(fmt, Overflow.INF))
-        return
-    wide = np.empty(codes.shape, np.float64)
-    decode64(codes, wide, fmt)
-    # encoded, not converted: a conversion would flush subnormals where the process does
-    encode64(wide, out.view(np.uint32), FloatFormat(8, 23), Rounding.NEAREST_EVEN, Overflow.INF)
-
-
-def encode64(
-    x: Array, out: Array, fmt: FloatFormat, rounding: Rounding, overflow: Overflow
+def _run_with_noise(
+    driver: Kernel, x: Array, out: Array, given: Parameters, made: Conversion
 ) -> None:
-    """out[i] = code of the float64 x[i] in `fmt`, rounded once; any format and rounding."""
-    _run(_ENCODE64[out.itemsize], x, out, parameters64(fmt, rounding, overflow))
-
-
-def decode64(codes: Array, out: Array, fmt: FloatFormat) -> None:
-    """out[i] = value of codes[i] as float64; any format."""
-    given = parameters64(fmt, Rounding.NEAREST_EVEN, Overflow.INF)
-    _run(_DECODE64[codes.itemsize], codes, out, given)
-
-
-def odd64(x: Array, out: Array) -> None:
-    """out[i] = the 64-bit integer x[i] as float64, rounded to odd.
-
-    A second rounding, to 24 bits or fewer, then gives what one rounding would have given.
-    """
-    negative = x < 0
-    magnitude = np.where(negative, -x.astype(np.int64), x.astype(np.int64)).view(np.uint64)
-    if x.dtype.kind == "u":
-        negative, magnitude = np.zeros(x.shape, bool), x.astype(np.uint64)
-    power = np.zeros(x.shape, np.int64)
-    for _ in range(11):  # 64 - 53 bits at most have to go
-        wide = magnitude >> np.uint64(53) != 0
-        halved = (magnitude >> np.uint64(1)) | (magnitude & np.uint64(1))
-        magnitude = np.where(wide, halved, magnitude)
-        power += wide
-    sign = np.where(negative, -1.0, 1.0)
-    out[...] = sign * np.ldexp(magnitude.astype(np.float64), power.astype(np.int32))
+    random = made.random
+    bits = random.for_shape(x.shape) if isinstance(random, GivenBits) else None
+    streaming, pieces = _pieces(x, out)
+    parts = []
+    for a, b in pieces:
+        places = x.ctypes.data + a * x.itemsize, out.ctypes.data + a * out.itemsize
+        noise, counter = 0, (0, 0, 0, 0)
+        if isinstance(random, Philox):
+            words = signed64(random.seed), signed64(random.step)
+            counter = (random.start + a, *words, 32 - random.random_bits)
+        elif bits is not None:
+            noise = bits.ctypes.data + 4 * a
+        parts.append((*places, given.ctypes.data, b - a, int(streaming), noise, *counter))
+    parallel(driver, parts)

@@ -66,6 +66,10 @@ class Lanes:
     def __truediv__(self, other: "Lanes | Number") -> "Lanes":
         return self._of(self.builder.fdiv(self.value, self._other(other)))
 
+    def divide_unsigned(self, other: "Lanes | Number") -> "Lanes":
+        """Integer division; no lane of `other` may be 0."""
+        return self._of(self.builder.udiv(self.value, self._other(other)))
+
     def __and__(self, other: "Lanes | Number") -> "Lanes":
         return self._of(self.builder.and_(self.value, self._other(other)))
 

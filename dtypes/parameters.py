@@ -7,23 +7,41 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes.format import FloatFormat
-from halfulp.dtypes.rounding import TRUTH_TABLES, Overflow, Rounding
+from halfulp.dtypes.rounding import TRUTH_TABLES, NanTo, Overflow, Rounding, stays_finite
 
 INF32 = 0x7F800000
 NAN32 = 0x7FC00000
 SIGN32 = 0x80000000
 MAGNITUDE32 = 0x7FFFFFFF
+Parameters = npt.NDArray[np.int64]
 
 
 def fast32(fmt: FloatFormat) -> bool:
     """Whether the float32 kernels serve `fmt`.
 
-    float32 must hold its values, be nowhere coarser, and hold the magic number of `parameters32`.
+    It must have subnormals, float32 must be nowhere coarser and hold the magic number of
+    `parameters32`.
     """
     # between 0 and 2^-126 a tie goes to 0
     no_even_at_bottom = fmt.mantissa_bits == 0 and fmt.emin == -126
     magic_exponent = fmt.emin - fmt.mantissa_bits + 23
-    return fmt.fits_float32 and fmt.emin >= -126 and magic_exponent <= 126 and not no_even_at_bottom
+    return fmt.subnormals and fmt.emin >= -126 and magic_exponent <= 126 and not no_even_at_bottom
+
+
+def any_rounding32(fmt: FloatFormat) -> bool:
+    """Whether they serve it in every rounding: they scale its smallest value to 1.
+
+    The factor must be a float32, and not below 1, where it would lose bits of subnormal numbers.
+    """
+    return fast32(fmt) and (fmt.emin == -126 or 0 <= fmt.mantissa_bits - fmt.emin <= 127)
+
+
+def odd_float32(fmt: FloatFormat) -> bool:
+    """Whether a float64 rounded to odd in float32 rounds to `fmt` as it would have by itself.
+
+    float32 must have two more bits than the format, everywhere.
+    """
+    return fmt.mantissa_bits <= 21 and fmt.emin - fmt.mantissa_bits >= -147
 
 
 def bits32(value: float) -> int:
@@ -52,100 +70,219 @@ def _narrowed(double: bytes) -> int:
     return sign | min(((effective + 126) << 23) + kept, INF32)
 
 
+def overflow_code(fmt: FloatFormat, rounding: Rounding, overflow: Overflow, negative: bool) -> int:
+    """Magnitude code of a finite value past the largest one."""
+    if overflow is Overflow.INF and stays_finite(rounding, negative):
+        return fmt.max_code
+    if overflow is Overflow.SATURATE:
+        return fmt.max_code
+    return infinity_code(fmt, overflow)
+
+
+def infinity_code(fmt: FloatFormat, overflow: Overflow) -> int:
+    """Magnitude code of an infinite source."""
+    if overflow is Overflow.SATURATE_ALL:
+        return fmt.max_code
+    if overflow is Overflow.NAN:
+        if fmt.nan_code is None:
+            raise ValueError(
+                f"{fmt} has no NaN, so overflow='nan' cannot be; give 'inf', 'saturate'"
+            )
+        return fmt.nan_code
+    codes = (fmt.inf_code, fmt.nan_code, fmt.max_code)
+    return next(code for code in codes if code is not None)
+
+
+def nan_code(fmt: FloatFormat, instead: NanTo | None) -> int:
+    """The code of NaN, or what stands for it; 0 when nothing is said."""
+    if fmt.nan_code is not None:
+        return fmt.nan_code
+    return fmt.max_code if instead is NanTo.MAX else 0
+
+
+def _value_bits(fmt: FloatFormat, code: int) -> int:
+    """float32 bits of what a magnitude code means."""
+    if code == fmt.nan_code:
+        return NAN32
+    return INF32 if code == fmt.inf_code else bits32(fmt.max) if code else 0
+
+
+def _thresholds(rounding: Rounding, odd: bool, negative: bool) -> int:
+    """From which rest on the magnitude goes up: 1 any, 2 half, 3 more than half, 4 none."""
+    table = TRUTH_TABLES[rounding] >> (8 * negative + 4 * odd)
+    return next((rank for rank, index in ((1, 1), (2, 2), (3, 3)) if table >> index & 1), 4)
+
+
+def _added(rounding: Rounding, shift: int, odd: bool, negative: bool) -> int:
+    """What carries into the last place when it is added to a rest of `shift` bits that goes up."""
+    half = 1 << shift >> 1
+    rank = _thresholds(rounding, odd, negative)
+    if shift == 0 or rank == 4:
+        return 0
+    return (1 << shift) - {1: 1, 2: half, 3: half + 1}[rank]
+
+
+def _least_rest(rounding: Rounding, odd: bool, negative: bool) -> int:
+    """float32 bits of the least rest between 0 and 1 that goes up."""
+    half = bits32(0.5)
+    return {1: 1, 2: half, 3: half + 1, 4: bits32(1.0)}[_thresholds(rounding, odd, negative)]
+
+
 #: Names and order of `parameters32`.
 NAMES32 = (
     "shift", "half", "odd", "mask", "min_normal", "magic", "max", "overflow", "infinity", "nan",
     "base", "max_code", "overflow_code", "infinity_code", "nan_code", "sign_shift",
-    "magnitude_codes", "normal_code", "infinity_found", "subnormal_scale",
+    "magnitude_codes", "normal_code", "infinity_found", "nan_found", "subnormal_scale",
+    "least_signed", "most_signed", "added", "added_negative", "added_odd", "rest",
+    "rest_negative", "rest_odd", "scale", "overflow_flip", "overflow_code_flip", "noise_left",
+    "noise_right", "noise_top", "noise_scale",
 )  # fmt: skip
 
 
 @functools.cache
-def parameters32(fmt: FloatFormat, overflow: Overflow) -> npt.NDArray[np.int64]:
-    """Constants of the nearest-even float32 kernels, in the order of NAMES32; needs fast32(fmt).
+def parameters32(
+    fmt: FloatFormat,
+    overflow: Overflow,
+    rounding: Rounding = Rounding.NEAREST_EVEN,
+    nan: NanTo | None = None,
+    random_bits: int = 32,
+) -> Parameters:
+    """Constants of the float32 kernels, in the order of NAMES32; needs fast32(fmt).
 
     min_normal, magic: below the first normal value |x| + magic rounds to the subnormal grid;
     magic = 2^(emin - mantissa_bits + 23). A format with float32's own exponent range needs none:
     min_normal is 0 then. Without mantissa bits every normal value has an odd significand: `odd` is
     0 there, and a tie goes to the larger magnitude.
+    least_signed, most_signed: magnitude codes outside lose their sign: NaN, and 0 without -0.
     """
+    values = _layout(fmt) | _outcomes(fmt, overflow, rounding, nan)
+    values |= _steps(fmt, rounding) | _noise(fmt, random_bits)
+    return np.array([values[name] for name in NAMES32], np.int64)
+
+
+def _layout(fmt: FloatFormat) -> dict[str, int]:
     m, shift = fmt.mantissa_bits, 23 - fmt.mantissa_bits
     ordinary = fmt.emin > -126
-    largest = bits32(fmt.max)
-    nan_code = fmt.nan_code if fmt.nan_code is not None else 0
-    if overflow is Overflow.SATURATE:
-        over, over_code = largest, fmt.max_code
-    elif fmt.has_inf:
-        over, over_code = INF32, fmt.max_code + 1
-    else:
-        over, over_code = NAN32, nan_code
-    infinity, infinity_code = (INF32, fmt.max_code + 1) if fmt.has_inf else (NAN32, nan_code)
-    half = (1 << shift >> 1) - (1 if m and shift else 0)
     magnitudes = (1 << (fmt.exponent_bits + m)) - 1
-    values = {
+    return {
         "shift": shift,
-        "half": half,
+        "half": (1 << shift >> 1) - (1 if m and shift else 0),
         "odd": 1 if m and shift else 0,
         "mask": 0xFFFFFFFF & -(1 << shift),
         "min_normal": (fmt.emin + 127) << 23 if ordinary else 0,
         "magic": bits32(2.0 ** (fmt.emin - m + 23)) if ordinary else 0,
-        "max": largest,
-        "overflow": over,
-        "infinity": infinity,
-        "nan": NAN32 if fmt.has_nan else 0,
+        "max": bits32(fmt.max),
         "base": (fmt.emin + 126) << 23,
         "max_code": fmt.max_code,
-        "overflow_code": over_code,
-        "infinity_code": infinity_code,
-        "nan_code": nan_code,
         "sign_shift": fmt.exponent_bits + m,
         "magnitude_codes": magnitudes,
         "normal_code": (1 << m) if ordinary else 0,
-        "infinity_found": fmt.max_code + 1 if fmt.has_inf else magnitudes + 1,
+        # where there is none, what no magnitude and no code is
+        "infinity_found": magnitudes + 1 if fmt.inf_code is None else fmt.inf_code,
+        "nan_found": 1 << fmt.bits if fmt.nan_code is None else fmt.nan_code,
         "subnormal_scale": bits32(2.0 ** (fmt.emin - m)) if ordinary else 0,
+        "least_signed": 0 if fmt.has_minus_zero else 1,
+        "most_signed": fmt.max_code if fmt.inf_code is None else fmt.inf_code,
     }
-    return np.array([values[name] for name in NAMES32], np.int64)
+
+
+def _outcomes(
+    fmt: FloatFormat, overflow: Overflow, rounding: Rounding, nan: NanTo | None
+) -> dict[str, int]:
+    plus, minus = (overflow_code(fmt, rounding, overflow, negative) for negative in (False, True))
+    infinite, no_number = infinity_code(fmt, overflow), nan_code(fmt, nan)
+    return {
+        "overflow": _value_bits(fmt, plus),
+        "overflow_flip": _value_bits(fmt, plus) ^ _value_bits(fmt, minus),
+        "infinity": _value_bits(fmt, infinite),
+        "nan": _value_bits(fmt, no_number),
+        "overflow_code": plus,
+        "overflow_code_flip": plus ^ minus,
+        "infinity_code": infinite,
+        "nan_code": no_number,
+    }
+
+
+def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
+    """A deterministic rounding as what is added above, and what is compared below, min_normal.
+
+    Two conditions, odd and negative, each add their own part: no rounding looks at both.
+    """
+    if rounding is Rounding.STOCHASTIC:
+        rounding = Rounding.TOWARD_ZERO
+    shift, always_odd = 23 - fmt.mantissa_bits, fmt.mantissa_bits == 0
+    above = _added(rounding, shift, always_odd, False)
+    below = _least_rest(rounding, False, False)
+    return {
+        "added": above,
+        "added_negative": _added(rounding, shift, always_odd, True) - above,
+        "added_odd": _added(rounding, shift, True, False) - above,
+        "rest": below,
+        "rest_negative": _least_rest(rounding, False, True) - below,
+        "rest_odd": _least_rest(rounding, True, False) - below,
+        "scale": bits32(2.0 ** min(fmt.mantissa_bits - fmt.emin, 127)),
+    }
+
+
+def _noise(fmt: FloatFormat, random_bits: int) -> dict[str, int]:
+    """Where `random_bits` of noise meet the dropped bits, above min_normal and below it."""
+    shift = 23 - fmt.mantissa_bits
+    return {
+        "noise_left": max(shift - random_bits, 0),
+        "noise_right": max(random_bits - shift, 0),
+        "noise_top": 32 - random_bits,
+        "noise_scale": bits32(2.0**random_bits),
+    }
 
 
 #: Names and order of `parameters64`.
 NAMES64 = (
-    "mantissa", "emin", "table", "max_code", "overflow_plus", "overflow_minus", "infinity_code",
-    "nan_code", "sign_shift", "bias", "magnitude_codes", "infinity_found",
+    "mantissa", "emin", "bias", "table", "max_code", "overflow_plus", "overflow_minus",
+    "infinity_code", "nan_code", "sign_shift", "magnitude_codes", "infinity_found", "nan_found",
+    "least_signed", "most_signed", "implicit", "least_field", "unsigned", "random_bits",
+    "bottom_low", "bottom_high", "middle_low", "middle_high",
 )  # fmt: skip
 
 
-def _overflow_code(fmt: FloatFormat, rounding: Rounding, overflow: Overflow, negative: bool) -> int:
-    """Magnitude code of a finite value beyond the largest one.
-
-    Source: IEEE 754-2019, 7.4; to odd has no rule there: it stays finite (chosen).
-    """
-    stays = (
-        overflow is Overflow.SATURATE
-        or rounding in (Rounding.TOWARD_ZERO, Rounding.TO_ODD)
-        or rounding is (Rounding.TOWARD_POSITIVE if negative else Rounding.TOWARD_NEGATIVE)
-    )
-    if stays or (fmt.inf_code is None and fmt.nan_code is None):
-        return fmt.max_code
-    return fmt.inf_code if fmt.inf_code is not None else fmt.nan_code or 0
-
-
 @functools.cache
-def parameters64(fmt: FloatFormat, rounding: Rounding, overflow: Overflow) -> npt.NDArray[np.int64]:
-    """Constants of the float64 kernels, for any format and rounding, in the order of NAMES64."""
-    magnitudes = (1 << (fmt.exponent_bits + fmt.mantissa_bits)) - 1
-    nan_code = fmt.nan_code if fmt.nan_code is not None else 0
-    values = {
+def parameters64(
+    fmt: FloatFormat,
+    rounding: Rounding,
+    overflow: Overflow,
+    nan: NanTo | None = None,
+    random_bits: int = 32,
+) -> Parameters:
+    """Constants of the kernels for any format and rounding, in the order of NAMES64.
+
+    bottom, middle   float64 bits of the smallest value of a format without subnormals, and of half
+                     of it; 0 with subnormals
+    implicit         what the code of a normal value lacks of field and significand put together
+    """
+    subnormals = fmt.subnormals
+    bottom, middle = (0, 0) if subnormals else (bits64(fmt.tiny), bits64(fmt.tiny / 2))
+    layout = _layout(fmt)
+    kept = ("max_code", "sign_shift", "magnitude_codes", "infinity_found", "nan_found")
+    values = {name: layout[name] for name in (*kept, "least_signed", "most_signed")} | {
         "mantissa": fmt.mantissa_bits,
         "emin": fmt.emin,
-        "table": TRUTH_TABLES[rounding],
-        "max_code": fmt.max_code,
-        "overflow_plus": _overflow_code(fmt, rounding, overflow, False),
-        "overflow_minus": _overflow_code(fmt, rounding, overflow, True),
-        "infinity_code": fmt.inf_code if fmt.inf_code is not None else nan_code,
-        "nan_code": nan_code,
-        "sign_shift": fmt.exponent_bits + fmt.mantissa_bits,
         "bias": fmt.bias,
-        "magnitude_codes": magnitudes,
-        "infinity_found": fmt.inf_code if fmt.inf_code is not None else magnitudes + 1,
+        "table": 0 if rounding is Rounding.STOCHASTIC else TRUTH_TABLES[rounding],
+        "overflow_plus": overflow_code(fmt, rounding, overflow, False),
+        "overflow_minus": overflow_code(fmt, rounding, overflow, True),
+        "infinity_code": infinity_code(fmt, overflow),
+        "nan_code": nan_code(fmt, nan),
+        "implicit": 0 if subnormals else 1 << fmt.mantissa_bits,
+        "least_field": int(subnormals),
+        "unsigned": int(not fmt.signed),
+        "random_bits": random_bits,
+        "bottom_low": bottom & 0xFFFFFFFF,
+        "bottom_high": bottom >> 32,
+        "middle_low": middle & 0xFFFFFFFF,
+        "middle_high": middle >> 32,
     }
     return np.array([values[name] for name in NAMES64], np.int64)
+
+
+def bits64(value: float) -> int:
+    """Bits of a float64."""
+    return int.from_bytes(struct.pack("<d", value), "little")

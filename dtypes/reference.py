@@ -3,13 +3,15 @@
 It shares the facts of a format with the kernels, and no code.
 """
 
+from dataclasses import dataclass
 from enum import Enum, unique
 from fractions import Fraction
 from math import copysign, floor, inf, isinf, isnan, nan
 from typing import assert_never
 
-from halfulp.dtypes.format import FloatFormat, Format, IntFormat
-from halfulp.dtypes.rounding import Overflow, Rounding, choice
+from halfulp.dtypes.format import FloatFormat, Format
+from halfulp.dtypes.int_format import IntFormat
+from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
 
 
 @unique
@@ -24,6 +26,18 @@ class Special(Enum):
 
 Exact = Fraction | Special
 HALF = Fraction(1, 2)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One draw for stochastic rounding: `value` of `bits` random bits."""
+
+    value: int
+    bits: int = 32
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 32 or not 0 <= self.value < 2**self.bits:
+            raise ValueError(f"{self}: bits must be 1 to 32, value 0 to 2^bits - 1")
 
 
 def exact(x: float | Fraction | Special) -> Exact:
@@ -49,17 +63,19 @@ def value(code: int, fmt: Format) -> Exact:
         return Fraction(code)
     if not 0 <= code < 2**fmt.bits:
         raise ValueError(f"{code} is no code of {fmt}; allowed: 0 to {2**fmt.bits - 1}")
-    negative, magnitude = divmod(code, 2 ** (fmt.bits - 1))
+    negative, magnitude = divmod(code, 2 ** (fmt.exponent_bits + fmt.mantissa_bits))
     if magnitude == fmt.inf_code:
         return Special.MINUS_INFINITY if negative else Special.INFINITY
-    if magnitude > fmt.max_code:
+    if magnitude > fmt.max_code or code == fmt.nan_code:
         return Special.NAN
-    if magnitude == 0:
+    if magnitude == 0 and fmt.has_zero:
         return Special.MINUS_ZERO if negative else Fraction(0)
     field, fraction = divmod(magnitude, 2**fmt.mantissa_bits)
-    implicit = 2**fmt.mantissa_bits if field else 0
-    unit = Fraction(2) ** (max(field, 1) - fmt.bias - fmt.mantissa_bits)
-    return (implicit + fraction) * unit * (-1 if negative else 1)
+    subnormal = field == 0 and fmt.subnormals
+    significand = fraction if subnormal else fraction + 2**fmt.mantissa_bits
+    exponent = (1 if subnormal else field) - fmt.bias
+    unit = Fraction(2) ** (exponent - fmt.mantissa_bits)
+    return significand * unit * (-1 if negative else 1)
 
 
 def nearest_code(
@@ -67,34 +83,48 @@ def nearest_code(
     fmt: Format,
     rounding: Rounding | str = Rounding.NEAREST_EVEN,
     overflow: Overflow | str = Overflow.INF,
+    *,
+    subnormals: Subnormals | str = Subnormals.KEEP,
+    source_tiny: float = 0.0,
+    nan: NanTo | str | None = None,
+    noise: Noise | None = None,
 ) -> int:
     """The code of `x`, rounded once to `fmt`.
 
-    x          any float, int or Fraction
-    specials   NaN gives the canonical NaN without its sign, in an integer format 0; -0.0 keeps its
-               sign in a float format. An infinity stays one whatever `overflow` says; where the
-               format has none it gives NaN, as ml_dtypes does; in an integer format it saturates.
-    overflow   judged after rounding with an unbounded exponent; integer formats always saturate
+    x            any float, int or Fraction
+    overflow     judged after rounding with an unbounded exponent; integer formats always saturate
+    source_tiny  smallest normal number of x's type, for "flush_inputs"
+    nan          what NaN becomes where `fmt` has none
+    noise        the draw, for "stochastic" alone
+    specials     NaN gives the canonical NaN without its sign, in an integer format 0; -0.0 keeps
+                 its sign where `fmt` has -0. A scale (e8m0) has NaN for all but positive numbers,
+                 and its smallest value for smaller ones.
 
     Raises ValueError for NaN where the format has none, and for an unknown rounding or overflow.
     """
     rounding = choice(Rounding, rounding, "rounding")
     overflow = choice(Overflow, overflow, "overflow")
+    subnormals = choice(Subnormals, subnormals, "subnormals")
+    if (noise is not None) is not (rounding is Rounding.STOCHASTIC):
+        raise ValueError(f"noise={noise} with rounding={rounding.value!r}; they go together")
     number = exact(x)
+    if subnormals is Subnormals.FLUSH_INPUTS and isinstance(number, Fraction):
+        if 0 < abs(number) < Fraction(source_tiny):
+            number = Special.MINUS_ZERO if number < 0 else Fraction(0)
     if isinstance(fmt, IntFormat):
-        return _nearest_integer(number, fmt, rounding)
-    match number:
-        case Special.NAN:
-            return nan_code(fmt)
-        case Special.INFINITY:
-            return _infinity(fmt, negative=False)
-        case Special.MINUS_INFINITY:
-            return _infinity(fmt, negative=True)
-        case Special.MINUS_ZERO:
-            return _signed(0, fmt, negative=True)
-        case Fraction():
-            return _nearest_finite(number, fmt, rounding, overflow)
-    assert_never(number)
+        return _nearest_integer(number, fmt, rounding, noise)
+    if number is Special.NAN:
+        return nan_code(fmt, nan)
+    code = (
+        _scale_code(number, fmt, rounding, overflow, noise)
+        if not fmt.signed
+        else (_number_code(number, fmt, rounding, overflow, noise))
+    )
+    if subnormals is Subnormals.FLUSH_OUTPUTS and fmt.subnormals:
+        negative, magnitude = divmod(code, fmt.sign_code)
+        if 0 < magnitude < 2**fmt.mantissa_bits:
+            return _signed(0, fmt, negative == 1)
+    return code
 
 
 def round_exact(
@@ -102,23 +132,34 @@ def round_exact(
     fmt: Format,
     rounding: Rounding | str = Rounding.NEAREST_EVEN,
     overflow: Overflow | str = Overflow.INF,
+    *,
+    subnormals: Subnormals | str = Subnormals.KEEP,
+    source_tiny: float = 0.0,
+    nan: NanTo | str | None = None,
+    noise: Noise | None = None,
 ) -> float:
     """The value of `fmt` that `x` is rounded to; every value of every format is a float.
 
     Raises ValueError as `nearest_code` does.
     """
-    rounded = value(nearest_code(x, fmt, rounding, overflow), fmt)
+    code = nearest_code(
+        x, fmt, rounding, overflow,
+        subnormals=subnormals, source_tiny=source_tiny, nan=nan, noise=noise,
+    )  # fmt: skip
+    rounded = value(code, fmt)
     return rounded.value if isinstance(rounded, Special) else float(rounded)
 
 
-def nan_code(fmt: FloatFormat) -> int:
-    """The canonical NaN. Raises ValueError where the format has none."""
-    if fmt.nan_code is None:
+def nan_code(fmt: FloatFormat, instead: NanTo | str | None = None) -> int:
+    """The canonical NaN, or what stands for it. Raises ValueError where there is neither."""
+    if fmt.nan_code is not None:
+        return fmt.nan_code
+    if instead is None:
         raise ValueError(f"{fmt} has no NaN; replace NaN before the conversion")
-    return fmt.nan_code
+    return 0 if choice(NanTo, instead, "nan") is NanTo.ZERO else fmt.max_code
 
 
-def _nearest_integer(number: Exact, fmt: IntFormat, rounding: Rounding) -> int:
+def _nearest_integer(number: Exact, fmt: IntFormat, rounding: Rounding, noise: Noise | None) -> int:
     match number:
         case Special.NAN | Special.MINUS_ZERO:
             return 0
@@ -127,30 +168,59 @@ def _nearest_integer(number: Exact, fmt: IntFormat, rounding: Rounding) -> int:
         case Special.MINUS_INFINITY:
             return fmt.min
         case Fraction():
-            whole = _whole(abs(number), number < 0, rounding)
+            whole = _whole(abs(number), number < 0, rounding, noise)
             return min(max(-whole if number < 0 else whole, fmt.min), fmt.max)
     assert_never(number)
 
 
-def _nearest_finite(
-    number: Fraction, fmt: FloatFormat, rounding: Rounding, overflow: Overflow
+def _number_code(
+    number: Exact, fmt: FloatFormat, rounding: Rounding, overflow: Overflow, noise: Noise | None
 ) -> int:
-    negative, magnitude = number < 0, abs(number)
+    match number:
+        case Special.INFINITY | Special.MINUS_INFINITY:
+            return _of_infinity(fmt, overflow, number is Special.MINUS_INFINITY)
+        case Special.MINUS_ZERO:
+            return _signed(0, fmt, True)
+        case Fraction():
+            negative = number < 0
+            rounded = _round(abs(number), negative, fmt, rounding, noise)
+            largest = value(fmt.max_code, fmt)
+            assert isinstance(largest, Fraction)
+            if rounded > largest:
+                return _past_the_largest(fmt, rounding, overflow, negative)
+            return _signed(_code_of_value(rounded, fmt), fmt, negative)
+        case Special.NAN:
+            return nan_code(fmt)
+    assert_never(number)
+
+
+def _scale_code(
+    number: Exact, fmt: FloatFormat, rounding: Rounding, overflow: Overflow, noise: Noise | None
+) -> int:
+    if number is Special.INFINITY:
+        return _of_infinity(fmt, overflow, False)
+    if isinstance(number, Special) or number <= 0:
+        return nan_code(fmt)
+    smallest = value(0, fmt)
+    assert isinstance(smallest, Fraction)
+    return _number_code(max(number, smallest), fmt, rounding, overflow, noise)
+
+
+def _round(
+    magnitude: Fraction, negative: bool, fmt: FloatFormat, rounding: Rounding, noise: Noise | None
+) -> Fraction:
+    """Rounded to the spacing at the magnitude, the exponent unbounded above."""
     if magnitude == 0:
-        return 0
+        return magnitude
+    smallest = Fraction(fmt.tiny)
+    if not fmt.subnormals and magnitude < smallest:  # 0 is even, the smallest value odd
+        return _whole(magnitude / smallest, negative, rounding, noise) * smallest
     exponent = max(_exponent(magnitude), fmt.emin)  # below emin the spacing stays that of emin
     unit = Fraction(2) ** (exponent - fmt.mantissa_bits)
-    rounded = _whole(magnitude / unit, negative, rounding) * unit
-    largest = value(fmt.max_code, fmt)
-    assert isinstance(largest, Fraction)
-    if rounded > largest:
-        if overflow is Overflow.SATURATE or _never_overflows(negative, rounding):
-            return _signed(fmt.max_code, fmt, negative)
-        return _infinity(fmt, negative)
-    return _signed(_code_of_value(rounded, fmt), fmt, negative)
+    return _whole(magnitude / unit, negative, rounding, noise) * unit
 
 
-def _whole(magnitude: Fraction, negative: bool, rounding: Rounding) -> int:
+def _whole(magnitude: Fraction, negative: bool, rounding: Rounding, noise: Noise | None) -> int:
     """`magnitude` rounded to a whole number of units.
 
     Without mantissa bits the number is 1 from the smallest value on, hence odd: a tie goes to the
@@ -173,16 +243,10 @@ def _whole(magnitude: Fraction, negative: bool, rounding: Rounding) -> int:
             return below + 1 if negative else below
         case Rounding.TO_ODD:
             return below if below % 2 == 1 else below + 1
+        case Rounding.STOCHASTIC:
+            assert noise is not None
+            return below + (floor(rest * 2**noise.bits) + noise.value >= 2**noise.bits)
     assert_never(rounding)
-
-
-def _never_overflows(negative: bool, rounding: Rounding) -> bool:
-    """Whether a finite value past the largest one stays there (IEEE 754-2019, 7.4; to odd too)."""
-    return rounding in (
-        Rounding.TOWARD_ZERO,
-        Rounding.TO_ODD,
-        Rounding.TOWARD_POSITIVE if negative else Rounding.TOWARD_NEGATIVE,
-    )
 
 
 def _exponent(magnitude: Fraction) -> int:
@@ -192,6 +256,8 @@ def _exponent(magnitude: Fraction) -> int:
 
 
 def _code_of_value(magnitude: Fraction, fmt: FloatFormat) -> int:
+    if magnitude == 0:
+        return 0
     if magnitude < Fraction(2) ** fmt.emin:
         return int(magnitude / Fraction(2) ** (fmt.emin - fmt.mantissa_bits))
     exponent = _exponent(magnitude)
@@ -199,12 +265,45 @@ def _code_of_value(magnitude: Fraction, fmt: FloatFormat) -> int:
     return (exponent + fmt.bias) * 2**fmt.mantissa_bits + fraction
 
 
-def _infinity(fmt: FloatFormat, negative: bool) -> int:
-    """The code of an infinity; the canonical NaN where the format has none."""
-    if fmt.inf_code is None:
-        return nan_code(fmt)
-    return _signed(fmt.inf_code, fmt, negative)
+def _past_the_largest(
+    fmt: FloatFormat, rounding: Rounding, overflow: Overflow, negative: bool
+) -> int:
+    """Of a finite value. IEEE 754-2019, 7.4, for the directed roundings; to odd stays too."""
+    stays = {Rounding.TOWARD_ZERO, Rounding.TO_ODD}
+    stays.add(Rounding.TOWARD_POSITIVE if negative else Rounding.TOWARD_NEGATIVE)
+    match overflow:
+        case Overflow.SATURATE | Overflow.SATURATE_ALL:
+            return _signed(fmt.max_code, fmt, negative)
+        case Overflow.NAN:
+            return nan_code(fmt)
+        case Overflow.INF:
+            if rounding in stays:
+                return _signed(fmt.max_code, fmt, negative)
+            return _own_infinity(fmt, negative)
+    assert_never(overflow)
+
+
+def _of_infinity(fmt: FloatFormat, overflow: Overflow, negative: bool) -> int:
+    match overflow:
+        case Overflow.SATURATE_ALL:
+            return _signed(fmt.max_code, fmt, negative)
+        case Overflow.NAN:
+            return nan_code(fmt)
+        case Overflow.INF | Overflow.SATURATE:
+            return _own_infinity(fmt, negative)
+    assert_never(overflow)
+
+
+def _own_infinity(fmt: FloatFormat, negative: bool) -> int:
+    """Infinity; without one NaN; without either the largest finite value."""
+    if fmt.inf_code is not None:
+        return _signed(fmt.inf_code, fmt, negative)
+    if fmt.nan_code is not None:
+        return fmt.nan_code
+    return _signed(fmt.max_code, fmt, negative)
 
 
 def _signed(code: int, fmt: FloatFormat, negative: bool) -> int:
-    return code + 2 ** (fmt.bits - 1) if negative else code
+    if code == 0 and not fmt.has_minus_zero:
+        return 0
+    return code + fmt.sign_code if negative else code

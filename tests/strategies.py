@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from halfulp.dtypes import FORMATS, FloatFormat, IntFormat, Overflow, Rounding, Specials, cfp8
+from halfulp.dtypes import FORMATS, FloatFormat, IntFormat, Overflow, Specials, cfp8
+from halfulp.dtypes.rounding import DETERMINISTIC
 
 Array = npt.NDArray[Any]
 
@@ -21,8 +22,8 @@ FLOATS: dict[str, FloatFormat] = {
 INTEGERS: dict[str, IntFormat] = {
     name: fmt for name, fmt in FORMATS.items() if isinstance(fmt, IntFormat)
 }
-#: Corners of the family: one or no mantissa bits, one exponent bit, shifted ranges, no infinity,
-#: ranges beyond float32 at either end.
+#: Corners of the family: one or no mantissa bits, one exponent bit, shifted ranges, every kind of
+#: specials, without subnormals, ranges up to float32's at either end.
 CORNERS: dict[str, FloatFormat] = {
     fmt.name: fmt
     for fmt in (
@@ -31,9 +32,19 @@ CORNERS: dict[str, FloatFormat] = {
         cfp8(4, 3, bias=11),
         cfp8(5, 2, bias=-20),
         FloatFormat(2, 1),
-        FloatFormat(2, 1, specials=Specials.FN),
+        *(FloatFormat(2, 1, specials=kind) for kind in Specials),
+        *(FloatFormat(4, 3, specials=kind, subnormals=False) for kind in Specials),
+        *(FloatFormat(1, 2, specials=kind, subnormals=False) for kind in Specials),
         FloatFormat(1, 2, specials=Specials.FN),
         FloatFormat(5, 2, specials=Specials.FN),
+        FloatFormat(8, 3, bias=128, specials=Specials.FN),
+        FloatFormat(8, 7, specials=Specials.FNUZ),
+        FloatFormat(8, 7, bias=142, specials=Specials.FINITE),
+        FloatFormat(8, 22, bias=127, subnormals=False),
+        FloatFormat(1, 0, specials=Specials.FINITE),
+        FloatFormat(3, 0, specials=Specials.FNUZ),
+        FloatFormat(4, 0, specials=Specials.FN, signed=False, subnormals=False),
+        FloatFormat(8, 0, bias=149, specials=Specials.FN, signed=False, subnormals=False),
         FloatFormat(2, 0),
         FloatFormat(2, 0, bias=127),
         FloatFormat(2, 8, bias=-125),
@@ -43,12 +54,9 @@ CORNERS: dict[str, FloatFormat] = {
         FloatFormat(5, 23),
         FloatFormat(7, 8, bias=63 + 60),
         FloatFormat(8, 7, bias=142),
-        FloatFormat(8, 7, bias=170),
-        FloatFormat(8, 7, bias=100),
-        FloatFormat(8, 10, bias=-700),
-        FloatFormat(8, 10, bias=1000),
-        FloatFormat(3, 4, bias=1023),
-        FloatFormat(8, 3, bias=254 - 1023),
+        FloatFormat(8, 10, bias=139),
+        FloatFormat(3, 4, bias=146),
+        FloatFormat(7, 20, bias=125),
     )
 }
 EVERY_FLOAT = FLOATS | CORNERS
@@ -61,8 +69,13 @@ BF16_PATTERNS: npt.NDArray[np.float32] = (
     np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)
 ).view(np.float32)
 
-roundings = st.sampled_from(Rounding)
+roundings = st.sampled_from(DETERMINISTIC)
 overflows = st.sampled_from(Overflow)
+
+
+def overflows_of(fmt: FloatFormat) -> list[Overflow]:
+    """The policies that the format can have: without NaN not "nan"."""
+    return [policy for policy in Overflow if fmt.has_nan or policy is not Overflow.NAN]
 
 
 @st.composite
@@ -70,21 +83,34 @@ def float_formats(draw: st.DrawFn) -> FloatFormat:
     """A named format, a corner, or any other."""
     if draw(st.booleans()):
         return draw(st.sampled_from(list(EVERY_FLOAT.values())))
-    exponent_bits, mantissa_bits = draw(st.integers(1, 8)), draw(st.integers(0, 23))
-    if exponent_bits == 1:
-        mantissa_bits = max(mantissa_bits, 1)
-    specials = draw(st.sampled_from(Specials)) if mantissa_bits else Specials.IEEE
+    exponent_bits, specials = draw(st.integers(1, 8)), draw(st.sampled_from(Specials))
+    if draw(st.integers(0, 7)) == 0:
+        return draw(_biased(exponent_bits, 0, Specials.FN, signed=False, subnormals=False))
+    subnormals = draw(st.booleans()) or draw(st.booleans())
+    least = 0 if subnormals and specials is not Specials.FN else 1
+    if exponent_bits == 1 and specials is Specials.IEEE:
+        least = 1
+    # float32 holds no more with eight exponent bits that all serve numbers
+    most = 22 if exponent_bits == 8 and (specials != Specials.IEEE or not subnormals) else 23
+    mantissa_bits = draw(st.integers(least, most))
+    return draw(_biased(exponent_bits, mantissa_bits, specials, subnormals=subnormals))
+
+
+def _biased(
+    exponent_bits: int, mantissa_bits: int, specials: Specials, **flags: bool
+) -> st.SearchStrategy[FloatFormat]:
+    """The format with any bias whose values float32 holds, often one at the ends."""
+    subnormals = flags["subnormals"]
     top = (1 << exponent_bits) - 1 - (specials is Specials.IEEE)
+    if mantissa_bits == 0 and specials is Specials.FN:
+        top -= 1
+    lowest, highest = max(top, int(subnormals)) - 127, 149 + subnormals - mantissa_bits
     default = (1 << (exponent_bits - 1)) - 1
-    lowest, highest = top - 1023, 1023
-    # where float32 and float64 begin and end
-    borders = [top - 128, top - 127, 126, 127, 128, 149 - mantissa_bits, 150 - mantissa_bits]
-    border = st.sampled_from([*borders, lowest, highest]).map(
-        lambda b: min(max(b, lowest), highest)
+    border = st.sampled_from([lowest, lowest + 1, highest - 1, highest, 126, 127, default])
+    bias = border.map(lambda b: min(max(b, lowest), highest)) | st.integers(lowest, highest)
+    return bias.map(
+        lambda b: FloatFormat(exponent_bits, mantissa_bits, bias=b, specials=specials, **flags)
     )
-    near = st.integers(default - 4, default + 4)
-    bias = draw(st.just(default) | near | border | st.integers(lowest, highest))
-    return FloatFormat(exponent_bits, mantissa_bits, bias=bias, specials=specials)
 
 
 integer_formats = st.builds(IntFormat, st.integers(2, 32), signed=st.booleans())
@@ -93,10 +119,11 @@ integer_formats = st.builds(IntFormat, st.integers(2, 32), signed=st.booleans())
 def magnitudes(codes: Array, fmt: FloatFormat) -> npt.NDArray[np.float64]:
     """What magnitude codes mean with an unbounded exponent: one past the largest is a number."""
     field, fraction = np.divmod(codes.astype(np.int64), 1 << fmt.mantissa_bits)
-    significand = np.where(field > 0, fraction + (1 << fmt.mantissa_bits), fraction)
-    exponent = np.maximum(field, 1) - fmt.bias - fmt.mantissa_bits
-    with np.errstate(over="ignore"):
-        return np.ldexp(significand.astype(np.float64), exponent.astype(np.int32))
+    hidden = (field > 0) | (not fmt.subnormals)
+    significand = np.where(hidden, fraction + (1 << fmt.mantissa_bits), fraction)
+    exponent = np.maximum(field, int(fmt.subnormals)) - fmt.bias - fmt.mantissa_bits
+    values = np.ldexp(significand.astype(np.float64), exponent.astype(np.int32))
+    return np.where((codes == 0) & fmt.has_zero, 0.0, values)
 
 
 def chosen_codes(fmt: FloatFormat) -> npt.NDArray[np.int64]:
@@ -120,7 +147,6 @@ def boundaries(fmt: FloatFormat) -> npt.NDArray[np.float64]:
     codes = chosen_codes(fmt)
     value, following = magnitudes(codes, fmt), magnitudes(codes + 1, fmt)
     with np.errstate(over="ignore", under="ignore"):
-        following = np.where(np.isinf(following), np.finfo(np.float64).max, following)
         ulp = following - value
         tie = value + ulp / 2
         points = [value, following[-1:], tie, tie - ulp / 4, tie + ulp / 4]
@@ -154,7 +180,7 @@ def floats_near(draw: st.DrawFn, fmt: FloatFormat) -> float:
         return draw(st.floats())
     codes = np.array([draw(st.integers(0, fmt.max_code))])
     value, following = (float(magnitudes(codes + step, fmt)[0]) for step in (0, 1))
-    ulp = min(following, np.finfo(np.float64).max) - value
+    ulp = following - value
     place = value + ulp * draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
     direction = draw(st.sampled_from([-np.inf, place, np.inf]))
     with np.errstate(over="ignore", under="ignore"):

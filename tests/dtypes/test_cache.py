@@ -72,7 +72,7 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 CHANGES = [
     ("dtypes", "INF32 = 0x7F800000", "INF32 = 0x7F000000", "copy"),
     ("dtypes", '"fsub", "sub"', '"fadd", "sub"', "subtract"),
-    ("dtypes", '+ given["half"]', '+ given["odd"]', "round"),
+    ("dtypes", '+ self.given["half"]', '+ self.given["odd"]', "round"),
     ("engines", '"0x1p+0", "0x1p+0", "0x1p-1"', '"0x1p+0", "0x1p+0", "0x1p-2"', "exp"),
     ("engines", "CHUNK = 512", "CHUNK = 256", "layernorm"),
     ("engines", "rounded > INF32", "rounded > 0", "counts"),
@@ -80,7 +80,7 @@ CHANGES = [
 MORE_CHANGES = [
     ("dtypes", "MAGNITUDE32 = 0x7FFFFFFF", "MAGNITUDE32 = 0x3FFFFFFF", "round"),
     ("dtypes", '"fadd", "add"', '"fsub", "add"', "round"),
-    ("dtypes", '+ given["half"]', '+ given["odd"]', "copy"),
+    ("dtypes", '+ self.given["half"]', '+ self.given["odd"]', "copy"),
     ("dtypes", 'total - mask.convert("sext"', 'total + mask.convert("sext"', "counts"),
     ("engines", "return a - b", "return b - a", "subtract"),
     ("engines", "K_TILE = 128", "K_TILE = 64", "product"),
@@ -131,7 +131,7 @@ def test_without_the_digest_the_same_change_would_give_the_old_bits(
     packages, cache = copy_of_sources(tmp_path / "packages"), tmp_path / "cache"
     change(packages, "dtypes", "digest.hexdigest()[:20]", '"0" * 20')
     assert answer(ask("round"), cache, packages=packages)[1]["round"] == usual["round"]
-    change(packages, "dtypes", '+ given["half"]', '+ given["odd"]')
+    change(packages, "dtypes", '+ self.given["half"]', '+ self.given["odd"]')
     stale = answer(ask("round"), cache, packages=packages)[1]["round"]
     fresh = answer(ask("round"), tmp_path / "other", packages=packages)[1]["round"]
     assert stale == usual["round"] != fresh, "this is the trap that the tests above would fall into"

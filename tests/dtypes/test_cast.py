@@ -1,5 +1,7 @@
 """The fast casts are exact: every format x rounding x overflow at every boundary, codes by ==."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,21 +13,24 @@ from halfulp.dtypes import (
     E4M3,
     FP32,
     FloatFormat,
+    GivenBits,
+    NanTo,
     Overflow,
     Rounding,
+    Subnormals,
     decode,
     encode,
     parse_format,
     round_to,
 )
-from halfulp.dtypes.reference import nearest_code, round_exact
+from halfulp.dtypes.reference import Noise, nearest_code, round_exact
 from tests.dtypes.opinion import (
-    BOTH,
     Array,
     bits,
     convert,
     differences,
     encode_by_spacing,
+    modes,
     values_of,
 )
 from tests.strategies import (
@@ -37,8 +42,7 @@ from tests.strategies import (
     float32_boundaries,
     float_formats,
     floats_near,
-    overflows,
-    roundings,
+    overflows_of,
 )
 
 
@@ -49,14 +53,14 @@ def fast(x: Array, fmt: FloatFormat, rounding: Rounding, overflow: Overflow) -> 
 @pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
 def test_encode_is_exact_at_every_boundary(fmt: FloatFormat) -> None:
     wide, single = boundaries(fmt), float32_boundaries(fmt)
-    for rounding, overflow in BOTH:
+    for rounding, overflow in modes(fmt):
         assert not differences(fast, wide, fmt, rounding, overflow)
         assert not differences(fast, single, fmt, rounding, overflow)
 
 
 @pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
 def test_encode_is_exact_on_every_bfloat16(fmt: FloatFormat) -> None:
-    for rounding, overflow in BOTH:
+    for rounding, overflow in modes(fmt):
         assert not differences(fast, BF16_PATTERNS, fmt, rounding, overflow)
 
 
@@ -66,7 +70,7 @@ def test_round_to_gives_the_value_of_the_code(fmt: FloatFormat) -> None:
     if not fmt.has_nan:
         points = [x[~np.isnan(x)] for x in points]
     for x in points:
-        for rounding, overflow in BOTH:
+        for rounding, overflow in modes(fmt):
             codes = encode_by_spacing(convert(x, np.float64), fmt, rounding, overflow)
             wanted = convert(values_of(codes, fmt), x.dtype)
             got = round_to(x, fmt, rounding=rounding, overflow=overflow)
@@ -84,7 +88,7 @@ def test_decode_gives_the_value_of_every_code(fmt: FloatFormat) -> None:
         codes = np.concatenate([magnitude, magnitude + (1 << (fmt.bits - 1))])
     codes = codes.astype(fmt.code_dtype)
     got = decode(codes, fmt)
-    assert got.dtype == (np.float32 if fmt.fits_float32 else np.float64)
+    assert got.dtype == np.float32
     assert np.array_equal(bits(got), bits(values_of(codes, fmt).astype(got.dtype)))
 
 
@@ -102,24 +106,48 @@ def test_every_code_survives_the_round_trip(fmt: FloatFormat) -> None:
 def test_fp32_agrees_with_the_reference_in_every_binade() -> None:
     # the boundaries of FP32 are a choice; here it is judged by the reference itself
     points = boundaries(FP32)[::97]
-    for rounding, overflow in BOTH:
+    for rounding, overflow in modes(FP32):
         wanted = [nearest_code(x, FP32, rounding, overflow) for x in points.tolist()]
         assert fast(points, FP32, rounding, overflow).tolist() == wanted
 
 
-@given(st.data(), float_formats(), roundings, overflows)
+def drawn_modes(data: st.DataObject, fmt: FloatFormat) -> dict[str, Any]:
+    """Any choices that the format can have, as the reference takes them; noise is apart."""
+    return {
+        "rounding": data.draw(st.sampled_from(Rounding)),
+        "overflow": data.draw(st.sampled_from(overflows_of(fmt))),
+        "subnormals": data.draw(st.sampled_from(Subnormals)),
+        "nan": data.draw(st.sampled_from(NanTo)),
+    }
+
+
+@given(st.data(), float_formats())
 def test_any_format_near_its_values_against_the_reference(
-    data: st.DataObject, fmt: FloatFormat, rounding: Rounding, overflow: Overflow
+    data: st.DataObject, fmt: FloatFormat
 ) -> None:
-    near = floats_near(fmt).filter(lambda x: fmt.has_nan or x == x)
-    xs = data.draw(st.lists(near, min_size=1, max_size=40))
+    options = drawn_modes(data, fmt)
+    xs = data.draw(st.lists(floats_near(fmt), min_size=1, max_size=40))
+    draws: list[Noise | None] = [None] * len(xs)
+    random = None
+    if options["rounding"] is Rounding.STOCHASTIC:
+        width = data.draw(st.integers(1, 32))
+        ends = st.sampled_from([0, 1, (1 << width) // 2, (1 << width) - 1])
+        bits_given = [data.draw(ends | st.integers(0, (1 << width) - 1)) for _ in xs]
+        draws = [Noise(value, width) for value in bits_given]
+        random = GivenBits(np.array(bits_given, np.uint32), width)
     single = convert(np.array(xs), np.float32)
-    for x in (np.array(xs), single[single == xs]):
-        wanted = [nearest_code(one, fmt, rounding, overflow) for one in x.tolist()]
-        assert fast(x, fmt, rounding, overflow).tolist() == wanted
-    values = [round_exact(one, fmt, rounding, overflow) for one in xs]
-    got = round_to(np.array(xs), fmt, rounding=rounding, overflow=overflow)
-    assert np.array_equal(bits(got), bits(np.array(values)))
+    for x in (
+        (np.array(xs), single) if np.array_equal(single, xs, equal_nan=True) else (np.array(xs),)
+    ):
+        tiny = float(np.finfo(x.dtype).tiny)
+        given_too = [{**options, "source_tiny": tiny, "noise": noise} for noise in draws]
+        pairs = list(zip(x.tolist(), given_too, strict=True))
+        wanted = [nearest_code(one, fmt, **more) for one, more in pairs]
+        assert encode(x, fmt, **options, random=random).tolist() == wanted
+        values = convert(np.array([round_exact(one, fmt, **more) for one, more in pairs]), x.dtype)
+        got = round_to(x, fmt, **options, random=random)
+        assert got.dtype == x.dtype
+        assert np.array_equal(bits(got), bits(values))
 
 
 @given(float_formats(), st.data())
@@ -138,7 +166,7 @@ def test_every_length_is_served_and_nothing_beside_it_is_written(
     for name in ("fp32", "bf16", "e4m3"):
         fmt = parse_format(name)
         assert isinstance(fmt, FloatFormat)
-        wanted = encode_by_spacing(x.astype(np.float64), fmt, *BOTH[0])
+        wanted = encode_by_spacing(x.astype(np.float64), fmt, *modes(fmt)[0])
         guarded = np.full(length + 2, 77, fmt.code_dtype)
         encode(x, fmt, out=guarded[1:-1])
         assert guarded.tolist() == [77, *wanted.tolist(), 77]
@@ -149,10 +177,12 @@ def test_every_length_is_served_and_nothing_beside_it_is_written(
 
 @pytest.mark.parametrize("fmt", FLOATS.values(), ids=str)
 def test_arrays_for_several_threads_are_as_exact_as_small_ones(fmt: FloatFormat) -> None:
-    x = np.resize(float32_boundaries(fmt), (1 << 22) + 13)  # past the caches, with a rest
-    wanted = np.resize(round_to(float32_boundaries(fmt), fmt), x.size)
+    points = float32_boundaries(fmt)
+    points = points if fmt.has_nan else points[~np.isnan(points)]
+    x = np.resize(points, (1 << 22) + 13)  # past the caches, with a rest
+    wanted = np.resize(round_to(points, fmt), x.size)
     assert np.array_equal(bits(round_to(x, fmt)), bits(wanted))
-    codes = np.resize(encode(float32_boundaries(fmt), fmt), x.size)
+    codes = np.resize(encode(points, fmt), x.size)
     assert np.array_equal(encode(x, fmt), codes)
     again = decode(codes, fmt)
     assert np.array_equal(bits(again), bits(wanted))
@@ -162,7 +192,7 @@ def test_arrays_for_several_threads_are_as_exact_as_small_ones(fmt: FloatFormat)
 
 def test_modes_are_taken_as_members_and_as_names() -> None:
     x = np.array([1.0625, 1e9], np.float32)
-    for rounding, overflow in BOTH:
+    for rounding, overflow in modes(E4M3):
         named = round_to(x, "e4m3", rounding=rounding.value, overflow=overflow.value)
         member = round_to(x, E4M3, rounding=rounding, overflow=overflow)
         assert np.array_equal(bits(named), bits(member))

@@ -16,7 +16,7 @@ from tests.strategies import layouts
 X = np.linspace(-300, 300, 35).reshape(5, 7)
 CODES = encode(X, E4M3)
 SOURCES = [np.float32, np.float64, np.float16, np.int16, np.int64, np.uint8, bool]
-FORMATS: list[Format] = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=100)]
+FORMATS: list[Format] = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=140)]
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
@@ -72,29 +72,31 @@ def test_out_writes_nothing_between_its_strides() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rounding", ["nearest_even", "toward_zero"])
-def test_out_may_be_the_source_or_overlap_it(dtype: npt.DTypeLike, rounding: str) -> None:
+def test_out_may_be_the_source(dtype: npt.DTypeLike, rounding: str) -> None:
     for fmt in FORMATS:
-        x = X.astype(dtype)
-        wanted = round_to(x, fmt, rounding=rounding)
-        assert round_to(x, fmt, rounding=rounding, out=x) is x
-        assert np.array_equal(bits(x), bits(wanted))
-        for step in (1, -1):
-            memory = np.arange(-5000.0, 5000.0, dtype=dtype)
-            shifted = (memory[1:], memory[:-1])[::step]
-            wanted = round_to(shifted[0].copy(), fmt, rounding=rounding)
-            round_to(shifted[0], fmt, rounding=rounding, out=shifted[1])
-            assert np.array_equal(bits(shifted[1]), bits(wanted))
-        square = np.linspace(-9, 9, 64).astype(dtype).reshape(8, 8)
-        wanted = round_to(square, fmt, rounding=rounding)
-        round_to(square, fmt, rounding=rounding, out=square.T)
-        assert np.array_equal(bits(square.T), bits(wanted))
+        for x in (
+            X.astype(dtype),
+            X.astype(dtype).T,
+            np.repeat(X.astype(dtype), 2, axis=1)[:, ::2],
+        ):
+            wanted = round_to(x.copy(), fmt, rounding=rounding)
+            assert round_to(x, fmt, rounding=rounding, out=x) is x
+            assert np.array_equal(bits(x), bits(wanted))
 
 
-def test_codes_may_be_written_over_a_source_of_the_same_width() -> None:
-    x = np.linspace(-9, 9, 64, dtype=np.float32)
-    wanted = encode(x, TF32)
-    encode(x, TF32, out=x.view(np.uint32))
-    assert np.array_equal(x.view(np.uint32), wanted)
+def test_out_that_overlaps_the_source_without_being_it_is_refused() -> None:
+    memory = np.arange(-50.0, 50.0)
+    square = np.linspace(-9, 9, 64).reshape(8, 8)
+    single = memory.astype(np.float32)
+    for x, out in ((memory[1:], memory[:-1]), (memory[:-1], memory[1:]), (square, square.T)):
+        with pytest.raises(ValueError, match="out overlaps x without being x; give x itself, or"):
+            round_to(x, BF16, out=out)
+    with pytest.raises(ValueError, match="out overlaps x"):
+        encode(single, TF32, out=single.view(np.uint32))
+    assert memory.tolist() == list(range(-50, 50)), "nothing was written"
+    apart = memory.copy()
+    round_to(apart[::2], BF16, out=apart[1::2])  # side by side, but no element is shared
+    assert np.array_equal(apart[1::2], round_to(memory[::2], BF16))
 
 
 def test_numbers_give_numpy_scalars() -> None:
@@ -107,7 +109,7 @@ def test_numbers_give_numpy_scalars() -> None:
         assert type(round_to(x, BF16)) is kind
     assert type(round_to(np.float16(1.1), BF16)) is np.float32
     assert type(round_to(ml_dtypes.bfloat16(1.1), E4M3)) is np.float32
-    assert type(round_to(1, FloatFormat(8, 7, bias=100))) is np.float64
+    assert type(round_to(2**70, BF16)) is type(round_to(-(2**2000), BF16)) is np.float32
     assert type(encode(1.0, E4M3)) is np.uint8 and type(decode(3, E4M3)) is np.float32
     assert round_to(1.1, BF16) == 1.1015625
     assert encode(0.1, BF16, out=np.zeros((), np.uint16)) == 0x3DCD
@@ -122,9 +124,10 @@ def test_sequences_and_arrays_of_no_dimension_give_arrays() -> None:
     assert round_to(np.zeros((0, 3), np.float32), BF16).shape == (0, 3)
 
 
-def test_dtypes_does_not_import_torch() -> None:
+def test_dtypes_imports_torch_never_and_numba_with_the_first_cast() -> None:
     code = (
-        "import sys, halfulp.dtypes as d; d.round_to([1.5, 2.0], 'bf16'); "
-        "sys.exit('torch' in sys.modules)"
+        "import sys, halfulp.dtypes as d; early = 'numba' in sys.modules;"
+        "d.round_to([1.5, 2.0], 'bf16'); "
+        "sys.exit('torch' in sys.modules or early)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,13 +13,18 @@ from halfulp.dtypes import (
     INT32,
     FloatFormat,
     Format,
+    GivenBits,
+    Philox,
     Rounding,
+    Subnormals,
     decode,
     encode,
     round_to,
 )
+from halfulp.dtypes.conversion import Options
+from halfulp.dtypes.rounding import DETERMINISTIC
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
-from tests.dtypes.opinion import BOTH, bits
+from tests.dtypes.opinion import bits, modes
 from tests.strategies import (
     BF16_PATTERNS,
     EVERY_FLOAT,
@@ -46,7 +51,7 @@ def flushing() -> Iterator[None]:
 def test_flushing_changes_no_float(fmt: FloatFormat) -> None:
     for x in (boundaries(fmt)[::5], float32_boundaries(fmt)[::3]):
         x = x if fmt.has_nan else x[~np.isnan(x)]
-        for rounding, overflow in BOTH:
+        for rounding, overflow in modes(fmt):
             wanted = round_to(x, fmt, rounding=rounding, overflow=overflow)
             codes = encode(x, fmt, rounding=rounding, overflow=overflow)
             with flushing():
@@ -54,6 +59,19 @@ def test_flushing_changes_no_float(fmt: FloatFormat) -> None:
                 got_codes = encode(x, fmt, rounding=rounding, overflow=overflow)
             assert np.array_equal(bits(got), bits(wanted)), rounding
             assert np.array_equal(got_codes, codes), rounding
+
+
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+@pytest.mark.parametrize("subnormals", Subnormals)
+def test_flushing_changes_no_other_choice(fmt: FloatFormat, subnormals: Subnormals) -> None:
+    random = GivenBits(np.array(77), 8)
+    for x in (boundaries(fmt)[::7], float32_boundaries(fmt)[::5]):
+        options: Options = {"subnormals": subnormals, "nan": "max"}
+        noisy: Options = {**options, "rounding": "stochastic", "random": random}
+        wanted = [bits(round_to(x, fmt, **given)) for given in (options, noisy)]
+        with flushing():
+            got = [bits(round_to(x, fmt, **given)) for given in (options, noisy)]
+        assert all(map(np.array_equal, got, wanted))
 
 
 @pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
@@ -66,7 +84,7 @@ def test_flushing_changes_no_decoded_value(fmt: FloatFormat) -> None:
 
 
 @pytest.mark.parametrize("fmt", [INT8, INT32], ids=str)
-@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
 def test_flushing_changes_no_integer(fmt: Format, rounding: Rounding) -> None:
     tiny = [5e-324, 1e-310, 2.0**-1022, 2.0**-149, 1e-40, 2.0**-126, 0.2, 0.0, 1.5]
     double = np.array(tiny + [-x for x in tiny])
@@ -91,6 +109,8 @@ def test_threads_change_no_bit() -> None:
                     round_to(x, "bf16").tobytes(),
                     round_to(x, "fp16", rounding="toward_negative").tobytes(),
                     encode(x, "int8").tobytes(),
+                    round_to(x, "e4m3", rounding="stochastic", random=Philox(5)).tobytes(),
+                    encode(x.astype(np.float64), "e5m2", rounding="to_odd").tobytes(),
                 ]
             )
     finally:

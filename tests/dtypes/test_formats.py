@@ -11,10 +11,17 @@ from hypothesis import given
 
 from halfulp.dtypes import (
     BF16,
+    E2M1FN,
+    E2M3FN,
+    E3M2FN,
     E3M4,
     E4M3,
+    E4M3B11FNUZ,
     E4M3FN,
+    E4M3FNUZ,
     E5M2,
+    E5M2FNUZ,
+    E8M0FNU,
     FORMATS,
     FP16,
     FP32,
@@ -39,6 +46,12 @@ OUTSIDERS: list[tuple[FloatFormat, Any]] = [
     (E4M3, ml_dtypes.float8_e4m3),
     (E3M4, ml_dtypes.float8_e3m4),
     (E4M3FN, ml_dtypes.float8_e4m3fn),
+    (E5M2FNUZ, ml_dtypes.float8_e5m2fnuz),
+    (E4M3FNUZ, ml_dtypes.float8_e4m3fnuz),
+    (E4M3B11FNUZ, ml_dtypes.float8_e4m3b11fnuz),
+    (E3M2FN, ml_dtypes.float6_e3m2fn),
+    (E2M3FN, ml_dtypes.float6_e2m3fn),
+    (E2M1FN, ml_dtypes.float4_e2m1fn),
 ]
 
 
@@ -82,17 +95,13 @@ def test_emax_is_the_exponent_of_the_largest_value(fmt: FloatFormat) -> None:
     largest = np.frexp(fmt.max)[1] - 1
     # with one exponent bit and IEEE specials every value is subnormal
     assert fmt.emax == (largest if fmt.max >= fmt.tiny else fmt.emin)
-    assert fmt.min == -fmt.max
+    assert fmt.min == (-fmt.max if fmt.signed else fmt.tiny)
+    assert np.float32(fmt.max) == fmt.max and np.float32(fmt.smallest_subnormal) > 0
 
 
 @pytest.mark.parametrize(
     ("fmt", "fits"),
     [
-        (FP32, True),
-        (FloatFormat(8, 7, bias=142), True),
-        (FloatFormat(8, 7, bias=143), True),
-        (FloatFormat(8, 7, bias=144), False),
-        (FloatFormat(8, 7, bias=126), False),
         (IntFormat(25), True),
         (IntFormat(24, signed=False), True),
         (IntFormat(26), False),
@@ -100,8 +109,16 @@ def test_emax_is_the_exponent_of_the_largest_value(fmt: FloatFormat) -> None:
     ],
     ids=str,
 )
-def test_fits_float32_is_exact_at_its_border(fmt: FloatFormat | IntFormat, fits: bool) -> None:
+def test_fits_float32_is_exact_at_its_border(fmt: IntFormat, fits: bool) -> None:
     assert fmt.fits_float32 is fits
+
+
+def test_a_scale_and_a_format_without_subnormals() -> None:
+    assert (E8M0FNU.bits, E8M0FNU.sign_code, E8M0FNU.max_code, E8M0FNU.nan_code) == (8, 0, 254, 255)
+    assert (E8M0FNU.min, E8M0FNU.tiny, E8M0FNU.max) == (2.0**-127, 2.0**-127, 2.0**127)
+    assert not E8M0FNU.has_zero and not E8M0FNU.has_minus_zero and E8M0FNU.has_nan
+    fmt = FloatFormat(4, 3, subnormals=False)
+    assert fmt.tiny == fmt.smallest_subnormal == 1.125 * 2.0**-7 and fmt.emin == -7
 
 
 @given(float_formats())
@@ -152,8 +169,10 @@ def test_names_of_named_formats_are_the_keys_of_the_table() -> None:
         ("bf17", ["no format is called 'bf17'", "did you mean bf16", "known: fp32, tf32"]),
         ("", ["no format is called ''"]),
         ("cfp8(4)", ["no format is called 'cfp8(4)'", "cfp8(E,M[,bias=B])"]),
-        ("cfp8(4,3,fn)", ["no format is called 'cfp8(4,3,fn)'", "float(E,M[,bias=B])"]),
-        ("e4m3fnuz", ["no format is called 'e4m3fnuz'", "e4m3fn"]),
+        ("cfp8(4,3,fn)", ["no format is called 'cfp8(4,3,fn)'", "float(E,M[,bias=B]["]),
+        ("e4m3fnuzz", ["no format is called 'e4m3fnuzz'", "e4m3fnuz"]),
+        ("float(4,3,fn,fnuz)", ["no format is called 'float(4,3,fn,fnuz)'"]),
+        ("float(4,3,unsigned=1)", ["no format is called 'float(4,3,unsigned=1)'"]),
     ],
 )
 def test_an_unknown_name_is_an_error_with_the_known_ones(text: str, words: list[str]) -> None:
@@ -185,11 +204,15 @@ untyped_parse: Any = parse_format
         ),
         (lambda: untyped_float(4.0, 3), TypeError, "exponent_bits=4.0 is not an integer"),
         (lambda: untyped_float(4, True), TypeError, "mantissa_bits=True is not an integer"),
-        (lambda: untyped_float(4, 3, bias=1024), ValueError, "bias=1024 is out of range; allowed"),
         (
-            lambda: untyped_float(4, 3, bias=-1010),
+            lambda: untyped_float(4, 3, bias=148),
             ValueError,
-            "bias=-1010 is out of range; allowed",
+            "bias=148 is out of range; allowed: -113 to 147",
+        ),
+        (
+            lambda: untyped_float(4, 3, bias=-114),
+            ValueError,
+            "bias=-114 is out of range; allowed",
         ),
         (lambda: untyped_float(1, 0), ValueError, "holds zero and infinity only"),
         (
@@ -202,6 +225,21 @@ untyped_parse: Any = parse_format
             ValueError,
             "specials='x' is not known; allowed",
         ),
+        (
+            lambda: FloatFormat(8, 7, specials="fn"),
+            ValueError,
+            "float32 does not hold the values of this format with its default bias 127;"
+            " give bias=128 to 143",
+        ),
+        (
+            lambda: FloatFormat(8, 23, specials="fnuz"),
+            ValueError,
+            "float32 does not hold exponent_bits=8, mantissa_bits=23 with specials='fnuz'",
+        ),
+        (lambda: FloatFormat(4, 3, signed=False), ValueError, "signed=False is for scales"),
+        (lambda: FloatFormat(4, 0, subnormals=False), ValueError, "leaves no zero; give one bit"),
+        (lambda: untyped_float(4, 3, signed=0), TypeError, "signed=0 is not a bool; give True"),
+        (lambda: untyped_float(4, 3, subnormals=1), TypeError, "subnormals=1 is not a bool"),
         (lambda: cfp8(4, 4), ValueError, "cfp8(4,4) has 9 bits; exponent_bits + mantissa_bits"),
         (lambda: IntFormat(33), ValueError, "bits=33 is out of range; allowed: 2 to 32"),
         (lambda: untyped_int(8, signed=1), TypeError, "signed=1 is not a bool"),

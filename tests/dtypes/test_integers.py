@@ -12,6 +12,7 @@ from halfulp.dtypes import (
     INT8,
     INT32,
     UINT32,
+    GivenBits,
     IntFormat,
     Overflow,
     Rounding,
@@ -19,7 +20,8 @@ from halfulp.dtypes import (
     encode,
     round_to,
 )
-from halfulp.dtypes.reference import nearest_code
+from halfulp.dtypes.reference import Noise, nearest_code
+from halfulp.dtypes.rounding import DETERMINISTIC
 from tests.dtypes.opinion import bits
 from tests.strategies import INTEGERS, integer_formats, roundings
 
@@ -37,7 +39,7 @@ def points(fmt: IntFormat) -> npt.NDArray[np.float64]:
     return np.concatenate([every, -every])
 
 
-@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
 def test_floats_are_rounded_and_clamped(fmt: IntFormat, rounding: Rounding) -> None:
     x = points(fmt)
@@ -45,7 +47,7 @@ def test_floats_are_rounded_and_clamped(fmt: IntFormat, rounding: Rounding) -> N
         single = x.astype(np.float32)
     for given_array in (x, single):
         wanted = [nearest_code(one, fmt, rounding) for one in given_array.tolist()]
-        for overflow in Overflow:  # both saturate
+        for overflow in Overflow:  # all saturate
             codes = encode(given_array, fmt, rounding=rounding, overflow=overflow)
             assert codes.dtype == fmt.numpy
             assert codes.tolist() == wanted
@@ -100,6 +102,24 @@ def test_decode_gives_the_integers_back() -> None:
 
 def test_nan_in_any_shape_gives_zero_without_a_warning() -> None:
     signaling = np.array([0x7F800001, 0xFFC00000, 0x7FFFFFFF], np.uint32).view(np.float32)
-    for rounding in Rounding:
+    for rounding in DETERMINISTIC:
         assert encode(signaling, INT8, rounding=rounding).tolist() == [0, 0, 0]
         assert not bits(round_to(signaling, INT8, rounding=rounding)).any()
+
+
+@given(
+    integer_formats,
+    st.lists(st.floats(width=32) | st.sampled_from([0.25, -1.5, 2.75, 126.5, -0.0]), min_size=1),
+    st.integers(1, 32),
+    st.data(),
+)
+def test_stochastic_is_exact(
+    fmt: IntFormat, xs: list[float], width: int, data: st.DataObject
+) -> None:
+    draws = [data.draw(st.integers(0, (1 << width) - 1)) for _ in xs]
+    random = GivenBits(np.array(draws, np.uint32), width)
+    got = encode(np.array(xs), fmt, rounding="stochastic", random=random)
+    single = encode(np.array(xs, np.float32), fmt, rounding="stochastic", random=random)
+    pairs = zip(xs, draws, strict=True)
+    wanted = [nearest_code(x, fmt, "stochastic", noise=Noise(d, width)) for x, d in pairs]
+    assert got.tolist() == single.tolist() == wanted

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halfulp.dtypes import BF16, Overflow, encode, kernels, round_to, threads
+from halfulp.dtypes import BF16, Overflow, drivers, encode, round_to, threads
 from halfulp.dtypes.parameters import parameters32
 from halfulp.dtypes.threads import (
     MOST_THREADS,
@@ -47,10 +47,10 @@ def in_parts(x: Floats, count: int) -> Floats:
     borders = np.linspace(0, x.size, count + 1).astype(int).tolist()
     source, target, parameters = (array.ctypes.data for array in (x, out, given))
     parts = [
-        (source + 4 * first, target + 4 * first, parameters, last - first, 0)
+        (source + 4 * first, target + 4 * first, parameters, last - first, 0, 0)
         for first, last in zip(borders, borders[1:], strict=False)
     ]
-    parallel(kernels._run_round, parts)
+    parallel(drivers.ROUND, parts)
     return out
 
 
@@ -65,7 +65,7 @@ def test_every_part_runs_once_whatever_their_number() -> None:
 
 
 def test_no_part_is_no_work() -> None:
-    parallel(kernels._run_round, [])
+    parallel(drivers.ROUND, [])
 
 
 def test_results_do_not_depend_on_threads() -> None:
@@ -79,7 +79,7 @@ def test_results_do_not_depend_on_threads() -> None:
 def test_a_failed_call_leaves_the_team_at_work() -> None:
     for parts in ([("x",), ("y",)], [(2**64, 0, 0, 0, 0)] * 2, [(None,), (None,)]):
         with pytest.raises((TypeError, ValueError, OverflowError)):
-            parallel(kernels._run_round, parts)  # type: ignore[arg-type]
+            parallel(drivers.ROUND, parts)  # type: ignore[arg-type]
         assert same(in_parts(X[: 1 << 15], 3), WANTED)
 
 

@@ -9,7 +9,7 @@ import torch
 from halfulp.dtypes import BF16, E4M3, INT8, FloatFormat, Format, decode, encode, round_to
 
 X = np.linspace(-300, 300, 35).reshape(5, 7)
-FORMATS: list[Format] = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=100)]
+FORMATS: list[Format] = [BF16, E4M3, INT8, FloatFormat(8, 7, bias=140)]
 
 TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "plain": lambda x: x,

@@ -1,0 +1,96 @@
+"""How values become those of a format: the choices of one conversion, checked together."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, TypedDict
+
+from halfulp.dtypes.compatibility import COMPATIBILITY, Compatibility
+from halfulp.dtypes.format import FloatFormat, Format
+from halfulp.dtypes.formats import parse_format
+from halfulp.dtypes.int_format import IntFormat
+from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
+from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A format and all that decides what a number becomes in it."""
+
+    fmt: Format
+    _: KW_ONLY
+    rounding: Rounding = Rounding.NEAREST_EVEN
+    overflow: Overflow = Overflow.INF
+    subnormals: Subnormals = Subnormals.KEEP
+    nan: NanTo | None = None
+    random: RandomBits | None = None
+
+    @property
+    def random_bits(self) -> int:
+        return 32 if self.random is None else self.random.random_bits
+
+
+class Options(TypedDict, total=False):
+    """What may be said of a conversion beside its format."""
+
+    rounding: Rounding | str
+    overflow: Overflow | Compatibility | str
+    subnormals: Subnormals | str
+    nan: NanTo | str | None
+    random: RandomBits | None
+
+
+def conversion(
+    fmt: Format | str,
+    *,
+    rounding: Rounding | str = Rounding.NEAREST_EVEN,
+    overflow: Overflow | Compatibility | str = Overflow.INF,
+    subnormals: Subnormals | str = Subnormals.KEEP,
+    nan: NanTo | str | None = None,
+    random: RandomBits | None = None,
+) -> Conversion:
+    """The choices as members of their tables.
+
+    Raises ValueError for unknown names, for choices that exclude each other, and for overflow "nan"
+    in a format that has none; TypeError for a `random` of another kind.
+    """
+    fmt = fmt if isinstance(fmt, FloatFormat | IntFormat) else parse_format(fmt)
+    policy = COMPATIBILITY.get(overflow, overflow) if isinstance(overflow, str) else overflow
+    if isinstance(policy, Compatibility):
+        nan = policy.nan if nan is None else nan
+        policy = policy.overflow(fmt)
+    made = Conversion(
+        fmt,
+        rounding=choice(Rounding, rounding, "rounding"),
+        overflow=_overflow(policy),
+        subnormals=choice(Subnormals, subnormals, "subnormals"),
+        nan=None if nan is None else choice(NanTo, nan, "nan"),
+        random=random,
+    )
+    _refuse_contradictions(made)
+    return made
+
+
+def _overflow(given: Any) -> Overflow:
+    try:
+        return choice(Overflow, given, "overflow")
+    except ValueError as error:
+        policies = ", ".join(repr(name) for name in COMPATIBILITY)
+        raise ValueError(f"{error}; or a library's policy: {policies}") from None
+
+
+def _refuse_contradictions(made: Conversion) -> None:
+    stochastic = made.rounding is Rounding.STOCHASTIC
+    if made.random is not None and not isinstance(made.random, Philox | GivenBits):
+        raise TypeError(
+            f"random is a {type(made.random).__name__};"
+            " give Philox(seed) or GivenBits(values, random_bits)"
+        )
+    if stochastic and made.random is None:
+        raise ValueError("rounding='stochastic' needs random bits; give random=Philox(seed)")
+    if not stochastic and made.random is not None:
+        raise ValueError(
+            f"rounding={made.rounding.value!r} draws no random bits; leave random= away,"
+            " or give rounding='stochastic'"
+        )
+    fmt = made.fmt
+    if made.overflow is Overflow.NAN and isinstance(fmt, FloatFormat) and not fmt.has_nan:
+        raise ValueError(f"{fmt} has no NaN, so overflow='nan' cannot be; give 'inf' or 'saturate'")
