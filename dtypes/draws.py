@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from halfulp.dtypes import cast, reference
 from halfulp.dtypes.conversion import Conversion
-from halfulp.dtypes.exhaustive import SHOWN, Progress, Verdict, Wrong, options_of
+from halfulp.dtypes.exhaustive import SHOWN, Progress, Verdict, Wrong, options_of, wrong_at
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.intervals import INFINITY, NAN, SIGN, TINY, code_of, meaning, number, pattern_of
 from halfulp.dtypes.random_bits import GivenBits
@@ -89,7 +89,7 @@ def verify_draws(
 
 def inputs_of(fmt: FloatFormat) -> list[int]:
     """float32 patterns: values of the format, some between each and the next, and specials."""
-    codes = range(fmt.max_code + 1)
+    codes = list(range(fmt.max_code + 1))
     random = np.random.default_rng(0)
     if len(codes) > _CHOSEN:
         ends = {*codes[:4], *codes[-4:], 1 << fmt.mantissa_bits, (1 << fmt.mantissa_bits) - 1}
@@ -191,12 +191,9 @@ def _judge(made: Conversion, lots: list[Lot], bits: int) -> tuple[int, int, list
     codes = cast.encode(x, made.fmt, **options)
     values = cast.round_to(x, made.fmt, **options).view(np.uint32)
     wrong = (codes != wanted_codes) | (values != wanted_bits)
-    shown = [
-        Wrong(
-            lots[row].pattern,
-            *(int(array[row, at]) for array in (codes, wanted_codes, values, wanted_bits)),
-            draw=f" with draw {draws[row, at]} of {bits} bits",
-        )
-        for row, at in np.argwhere(wrong)[:SHOWN].tolist()
-    ]
+    found = (codes, wanted_codes, values, wanted_bits)
+    shown = []
+    for row, column in np.argwhere(wrong)[:SHOWN].tolist():
+        draw = f" with draw {draws[row, column]} of {bits} bits"
+        shown.append(wrong_at(lots[row].pattern, (row, column), found, draw))
     return draws.size, int(np.count_nonzero(wrong)), shown

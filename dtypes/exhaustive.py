@@ -8,7 +8,7 @@ asks the reference for each of their 65,536 patterns.
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -64,6 +64,12 @@ class Wrong:
         if self.bits != self.wanted_bits:
             faults.append(f"round_to gave {self.bits:#010x}, wanted {self.wanted_bits:#010x}")
         return f"{self.pattern:#x}{self.draw}: {'; '.join(faults)}"
+
+
+def wrong_at(pattern: int, place: Any, found: Sequence[Array], draw: str = "") -> Wrong:
+    """The wrong input of that place in codes, wanted codes, bits and wanted bits."""
+    code, wanted_code, bits, wanted_bits = (int(array[place]) for array in found)
+    return Wrong(pattern, code, wanted_code, bits, wanted_bits, draw)
 
 
 @dataclass(frozen=True)
@@ -205,6 +211,5 @@ class _Bench:
         np.logical_or(wrong, wrong_bits, out=wrong)
         faults = int(np.count_nonzero(wrong))
         shown = np.flatnonzero(wrong)[:SHOWN].tolist() if faults else []
-        lists = (codes, wanted_codes, bits, wanted_bits)
-        first = [Wrong(start + i, *(int(array[i]) for array in lists)) for i in shown]
-        return count, faults, first
+        found = (codes, wanted_codes, bits, wanted_bits)
+        return count, faults, [wrong_at(start + i, i, found) for i in shown]

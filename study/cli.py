@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import halfulp
+from halfulp.study import verify_command
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 
 if TYPE_CHECKING:
@@ -246,6 +247,9 @@ def chips() -> None:
     with extras():
         from halfulp.study import catalog
     say(catalog.chips())
+
+
+app.command("verify", epilog=_examples(*verify_command.EXAMPLES))(verify_command.verify)
 
 
 @app.command(
