@@ -1,5 +1,19 @@
 """Number formats: what they are, and how values are rounded to them."""
 
+from halfulp.dtypes.block_format import (
+    BLOCK_FORMATS,
+    MXFP4,
+    MXFP6_E2M3,
+    MXFP6_E3M2,
+    MXFP8_E4M3,
+    MXFP8_E5M2,
+    MXINT8,
+    NVFP4,
+    BlockFormat,
+    ScaleRule,
+    parse_block_format,
+)
+from halfulp.dtypes.blocks import BlockCodes, decode_blocks, encode_blocks, round_to_blocks
 from halfulp.dtypes.cast import decode, encode, round_to
 from halfulp.dtypes.compatibility import COMPATIBILITY, Compatibility
 from halfulp.dtypes.format import FloatFormat, Format, Specials
@@ -33,11 +47,13 @@ from halfulp.dtypes.formats import (
     parse_format,
 )
 from halfulp.dtypes.int_format import IntFormat
+from halfulp.dtypes.packing import pack, unpack
 from halfulp.dtypes.random_bits import GivenBits, Philox
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals
 
 __all__ = [
     "BF16",
+    "BLOCK_FORMATS",
     "COMPATIBILITY",
     "E2M1FN",
     "E2M3FN",
@@ -57,11 +73,20 @@ __all__ = [
     "INT8",
     "INT16",
     "INT32",
+    "MXFP4",
+    "MXFP6_E2M3",
+    "MXFP6_E3M2",
+    "MXFP8_E4M3",
+    "MXFP8_E5M2",
+    "MXINT8",
+    "NVFP4",
     "TF32",
     "UINT4",
     "UINT8",
     "UINT16",
     "UINT32",
+    "BlockCodes",
+    "BlockFormat",
     "Compatibility",
     "FloatFormat",
     "Format",
@@ -71,12 +96,19 @@ __all__ = [
     "Overflow",
     "Philox",
     "Rounding",
+    "ScaleRule",
     "Specials",
     "Subnormals",
     "UnknownFormat",
     "cfp8",
     "decode",
+    "decode_blocks",
     "encode",
+    "encode_blocks",
+    "pack",
+    "parse_block_format",
     "parse_format",
     "round_to",
+    "round_to_blocks",
+    "unpack",
 ]
