@@ -7,7 +7,7 @@ results are canonical: quiet, sign 0.
 from abc import ABC, abstractmethod
 from typing import Any
 
-from halfulp.dtypes.lanes import F32, I8, I16, I32, Lanes
+from halfulp.dtypes.lanes import BYTES, F32, I8, I16, I32, Lanes
 from halfulp.dtypes.loops import Body, lane_loop
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, SIGN32
 
@@ -60,48 +60,59 @@ class _Nearest(_Way):
         return self._moved().bits(I32) - self.given["magic"]
 
 
-class _Scaled(_Way):
-    """Below `min_normal` the grid is scaled to the integers, and the rest judged."""
+class _Directed(_Way):
+    """To nearest away, toward zero, toward positive, toward negative.
 
-    def _whole_and_rest(self) -> tuple[Lanes, Lanes]:
-        """The units below the magnitude, and what is left of it, in units."""
-        # values above belong to `above`; here they must only not overflow the conversion
-        small = self.magnitude.call("umin", self.given["min_normal"])
-        units = small.bits(F32) * self.given["scale"].bits(F32)
-        whole = units.convert("fptosi", I32)
-        return whole, units - whole.convert("sitofp", F32)
-
-    def below(self) -> Lanes:
-        units = self.below_code().convert("sitofp", F32)
-        return (units * self.given["subnormal_scale"].bits(F32)).bits(I32)
-
-
-class _ByTable(_Scaled):
-    """Any deterministic rounding, as its parameters say it."""
+    In the native's own direction of rounding the magic number works for them too: with x's sign,
+    and for nearest away, which cuts off, with half a unit added first.
+    """
 
     def __init__(self, inputs: list[Lanes], given: Given) -> None:
         super().__init__(inputs, given)
-        self.negative = self.x.arithmetic_shift(31)
+        self.sign = self.x & SIGN32
+        self.magic = given["magic"] | self.sign
 
-    def _chosen(self, name: str, odd: Lanes) -> Lanes:
-        given = self.given
-        by_sign = given[name] + (self.negative & given[name + "_negative"])
-        return by_sign + ((odd.like(0) - (odd & 1)) & given[name + "_odd"])
+    def _by_sign(self, name: str) -> Lanes:
+        return self.sign.differs(0).where(self.given[name + "_minus"], self.given[name])
 
     def above(self) -> Lanes:
-        added = self._chosen("added", self.magnitude >> self.given["shift"])
-        return (self.magnitude + added) & self.given["mask"]
+        return (self.magnitude + self._by_sign("added")) & self.given["mask"]
+
+    def _moved(self) -> Lanes:
+        half = self.given["half_unit"] | self.sign
+        return (self.x.bits(F32) + half.bits(F32)) + self.magic.bits(F32)
+
+    def below(self) -> Lanes:
+        return (self._moved() - self.magic.bits(F32)).bits(I32) & MAGNITUDE32
 
     def below_code(self) -> Lanes:
-        whole, rest = self._whole_and_rest()
-        goes_up = rest.bits(I32) >= self._chosen("rest", whole)
-        return whole - goes_up.convert("sext", I32)
+        return self._moved().bits(I32) - self.magic
 
     def overflow(self, name: str) -> Lanes:
-        return self.given[name] ^ (self.negative & self.given[name + "_flip"])
+        return self._by_sign(name)
 
 
-class _ByNoise(_Scaled):
+class _ToOdd(_Way):
+    """What was not exact is cut off and gets its last bit set; the native's direction cuts off."""
+
+    def above(self) -> Lanes:
+        cut = self.magnitude & self.given["mask"]
+        return cut.differs(self.magnitude).where(cut | self.given["odd_bit"], cut)
+
+    def _moved(self) -> Lanes:
+        magic, size = self.given["magic"].bits(F32), self.magnitude.bits(F32)
+        moved = size + magic
+        inexact = (moved - magic).differs_from_number(size)
+        return inexact.where(moved.bits(I32) | 1, moved.bits(I32))
+
+    def below(self) -> Lanes:
+        return (self._moved().bits(F32) - self.given["magic"].bits(F32)).bits(I32)
+
+    def below_code(self) -> Lanes:
+        return self._moved() - self.given["magic"]
+
+
+class _ByNoise(_Way):
     """Stochastic: random bits are added below the last place; the second input holds them."""
 
     def __init__(self, inputs: list[Lanes], given: Given) -> None:
@@ -113,11 +124,19 @@ class _ByNoise(_Scaled):
         return (self.magnitude + added) & self.given["mask"]
 
     def below_code(self) -> Lanes:
-        whole, rest = self._whole_and_rest()
+        # the grid is scaled to the integers; of values that belong to `above` the conversion may
+        # make anything: nobody looks at it
+        units = self.magnitude.bits(F32) * self.given["scale"].bits(F32)
+        whole = units.convert("fptosi", I32)
+        rest = units - whole.convert("sitofp", F32)
         share = (rest * self.given["noise_scale"].bits(F32)).convert("fptoui", I32)
         top = share << self.given["noise_top"]
         carries = (top + (self.noise << self.given["noise_top"])) < top
-        return whole - carries.convert("sext", I32)
+        return carries.where(whole + 1, whole)
+
+    def below(self) -> Lanes:
+        units = self.below_code().convert("sitofp", F32)
+        return (units * self.given["subnormal_scale"].bits(F32)).bits(I32)
 
 
 def _round_by(way: _Way) -> Lanes:
@@ -186,23 +205,36 @@ def _decode(width: Any) -> Body:
     return body
 
 
-def _encoder(name: str, kind: type[_Way], inputs: list[Any], width: Any, lanes: int) -> Any:
-    return lane_loop(name, _encode(kind, width), inputs, width, NAMES32, lanes=lanes)
+def _rounder(name: str, kind: type[_Way], inputs: list[Any], directed: bool = False) -> Any:
+    return lane_loop(name, _round(kind), inputs, I32, NAMES32, directed=directed)
+
+
+def _encoder(
+    name: str, kind: type[_Way], inputs: list[Any], width: Any, directed: bool = False
+) -> Any:
+    lanes = 64 // BYTES[width]
+    return lane_loop(
+        name, _encode(kind, width), inputs, width, NAMES32, lanes=lanes, directed=directed
+    )
 
 
 _NOISY = [I32, I32]  # float32 bits and noise
-round_loop = lane_loop("halfulp_round", _round(_Nearest), [I32], I32, NAMES32)
-encode8_loop = _encoder("halfulp_encode8", _Nearest, [I32], I8, 64)
-encode16_loop = _encoder("halfulp_encode16", _Nearest, [I32], I16, 32)
-encode32_loop = _encoder("halfulp_encode32", _Nearest, [I32], I32, 16)
-table_round_loop = lane_loop("halfulp_table_round", _round(_ByTable), [I32], I32, NAMES32)
-table_encode8_loop = _encoder("halfulp_table_encode8", _ByTable, [I32], I8, 64)
-table_encode16_loop = _encoder("halfulp_table_encode16", _ByTable, [I32], I16, 32)
-table_encode32_loop = _encoder("halfulp_table_encode32", _ByTable, [I32], I32, 16)
-noise_round_loop = lane_loop("halfulp_noise_round", _round(_ByNoise), _NOISY, I32, NAMES32)
-noise_encode8_loop = _encoder("halfulp_noise_encode8", _ByNoise, _NOISY, I8, 64)
-noise_encode16_loop = _encoder("halfulp_noise_encode16", _ByNoise, _NOISY, I16, 32)
-noise_encode32_loop = _encoder("halfulp_noise_encode32", _ByNoise, _NOISY, I32, 16)
+round_loop = _rounder("halfulp_round", _Nearest, [I32])
+encode8_loop = _encoder("halfulp_encode8", _Nearest, [I32], I8)
+encode16_loop = _encoder("halfulp_encode16", _Nearest, [I32], I16)
+encode32_loop = _encoder("halfulp_encode32", _Nearest, [I32], I32)
+directed_round_loop = _rounder("halfulp_directed_round", _Directed, [I32], True)
+directed_encode8_loop = _encoder("halfulp_directed_encode8", _Directed, [I32], I8, True)
+directed_encode16_loop = _encoder("halfulp_directed_encode16", _Directed, [I32], I16, True)
+directed_encode32_loop = _encoder("halfulp_directed_encode32", _Directed, [I32], I32, True)
+odd_round_loop = _rounder("halfulp_odd_round", _ToOdd, [I32], True)
+odd_encode8_loop = _encoder("halfulp_odd_encode8", _ToOdd, [I32], I8, True)
+odd_encode16_loop = _encoder("halfulp_odd_encode16", _ToOdd, [I32], I16, True)
+odd_encode32_loop = _encoder("halfulp_odd_encode32", _ToOdd, [I32], I32, True)
+noise_round_loop = _rounder("halfulp_noise_round", _ByNoise, _NOISY)
+noise_encode8_loop = _encoder("halfulp_noise_encode8", _ByNoise, _NOISY, I8)
+noise_encode16_loop = _encoder("halfulp_noise_encode16", _ByNoise, _NOISY, I16)
+noise_encode32_loop = _encoder("halfulp_noise_encode32", _ByNoise, _NOISY, I32)
 decode8_loop = lane_loop("halfulp_decode8", _decode(I8), [I8], I32, NAMES32)
 decode16_loop = lane_loop("halfulp_decode16", _decode(I16), [I16], I32, NAMES32)
 decode32_loop = lane_loop("halfulp_decode32", _decode(I32), [I32], I32, NAMES32)

@@ -5,6 +5,7 @@ For the formats and sources that the float32 kernels of `halfulp.dtypes.codec` d
 
 from typing import Any
 
+from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
 from halfulp.dtypes.loops import Body, lane_loop
 from halfulp.dtypes.parameters import NAMES64
@@ -149,14 +150,15 @@ def _decode(width: Any) -> Body:
 
 
 def _narrow(inputs: list[Lanes], given: Given) -> Bodies:
-    """float64 bits to float32 bits, rounded to odd: rounding them again to 22 bits is right."""
+    """float64 bits to float32 bits, rounded to odd: rounding them again to 22 bits is right.
+
+    The conversion cuts off (Direction.CUT); what was not exact gets its last bit set.
+    """
     wide = inputs[0].bits(F64)
     single = wide.convert("fptrunc", F32)
-    back = single.convert("fpext", F64)
-    inexact = (wide < back) | (wide > back)
-    too_far = (back.bits(I64) & _MAGNITUDE) > (inputs[0] & _MAGNITUDE)
-    below = single.bits(I32) - (too_far & inexact).convert("zext", I32)
-    return below | inexact.convert("zext", I32), []
+    inexact = single.convert("fpext", F64).differs_from_number(wide)
+    bits = single.bits(I32)
+    return inexact.where(bits | 1, bits), []
 
 
 def _widen(inputs: list[Lanes], given: Given) -> Bodies:
@@ -179,5 +181,5 @@ noise_encode64_32_loop = lane_loop(
 decode_any8_loop = lane_loop("halfulp_decode_any8", _decode(I8), [I8], I32, NAMES64, lanes=8)
 decode_any16_loop = lane_loop("halfulp_decode_any16", _decode(I16), [I16], I32, NAMES64, lanes=8)
 decode_any32_loop = lane_loop("halfulp_decode_any32", _decode(I32), [I32], I32, NAMES64, lanes=8)
-narrow_loop = lane_loop("halfulp_narrow", _narrow, [I64], I32, lanes=16)
+narrow_loop = lane_loop("halfulp_narrow", _narrow, [I64], I32, direction=Direction.CUT)
 widen_loop = lane_loop("halfulp_widen", _widen, [I32], I64, lanes=8)

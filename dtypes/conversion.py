@@ -1,5 +1,6 @@
 """How values become those of a format: the choices of one conversion, checked together."""
 
+import functools
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypedDict
 
@@ -11,9 +12,12 @@ from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conversion:
-    """A format and all that decides what a number becomes in it."""
+    """A format and all that decides what a number becomes in it.
+
+    `conversion` gives one object for equal choices, so that what is derived from it can be kept.
+    """
 
     fmt: Format
     _: KW_ONLY
@@ -52,6 +56,18 @@ def conversion(
     Raises ValueError for unknown names, for choices that exclude each other, and for overflow "nan"
     in a format that has none; TypeError for a `random` of another kind.
     """
+    given = fmt, rounding, overflow, subnormals, nan, random
+    if isinstance(random, GivenBits):  # to keep it would keep an array
+        return _checked(*given)
+    try:
+        return _kept(*given)
+    except TypeError:  # what cannot be hashed is wrong, and there is a better message
+        return _checked(*given)
+
+
+def _checked(
+    fmt: Any, rounding: Any, overflow: Any, subnormals: Any, nan: Any, random: Any
+) -> Conversion:
     fmt = fmt if isinstance(fmt, FloatFormat | IntFormat) else parse_format(fmt)
     policy = COMPATIBILITY.get(overflow, overflow) if isinstance(overflow, str) else overflow
     if isinstance(policy, Compatibility):
@@ -67,6 +83,9 @@ def conversion(
     )
     _refuse_contradictions(made)
     return made
+
+
+_kept = functools.lru_cache(1024)(_checked)
 
 
 def _overflow(given: Any) -> Overflow:

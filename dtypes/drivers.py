@@ -7,6 +7,10 @@ from halfulp.dtypes.codec import (
     decode8_loop,
     decode16_loop,
     decode32_loop,
+    directed_encode8_loop,
+    directed_encode16_loop,
+    directed_encode32_loop,
+    directed_round_loop,
     encode8_loop,
     encode16_loop,
     encode32_loop,
@@ -14,19 +18,19 @@ from halfulp.dtypes.codec import (
     noise_encode16_loop,
     noise_encode32_loop,
     noise_round_loop,
+    odd_encode8_loop,
+    odd_encode16_loop,
+    odd_encode32_loop,
+    odd_round_loop,
     round_loop,
-    table_encode8_loop,
-    table_encode16_loop,
-    table_encode32_loop,
-    table_round_loop,
 )
 from halfulp.dtypes.codec64 import narrow_loop, widen_loop
 from halfulp.dtypes.jit import kernel
 from halfulp.dtypes.natives import unpack
-from halfulp.dtypes.philox import philox
+from halfulp.dtypes.philox import GROUP, PAIR, philox
 
-#: Elements that are narrowed, or given their noise, at a time: 16 KiB of scratch memory.
-CHUNK = 4096
+#: Elements that are narrowed, or given their noise, at a time: 8 KiB of scratch memory.
+CHUNK = 2048
 
 
 @kernel
@@ -79,52 +83,101 @@ def _run_encode32(arguments: int) -> None:
 
 
 @kernel
-def _run_table_round(arguments: int) -> None:
+def _run_directed_round(arguments: int) -> None:
     source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
     if wide == 0:
-        table_round_loop((source, target, given, 0, count, streaming))
+        directed_round_loop((source, target, given, 0, count, streaming))
         return
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        table_round_loop((scratch, scratch, given, 0, n, 0))
+        directed_round_loop((scratch, scratch, given, 0, n, 0))
         widen_loop((scratch, target + 8 * start, 0, 0, n, streaming))
 
 
 @kernel
-def _run_table_encode8(arguments: int) -> None:
+def _run_directed_encode8(arguments: int) -> None:
     source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
     if wide == 0:
-        table_encode8_loop((source, target, given, 0, count, streaming))
+        directed_encode8_loop((source, target, given, 0, count, streaming))
         return
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        table_encode8_loop((scratch, target + start, given, 0, n, streaming))
+        directed_encode8_loop((scratch, target + start, given, 0, n, streaming))
 
 
 @kernel
-def _run_table_encode16(arguments: int) -> None:
+def _run_directed_encode16(arguments: int) -> None:
     source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
     if wide == 0:
-        table_encode16_loop((source, target, given, 0, count, streaming))
+        directed_encode16_loop((source, target, given, 0, count, streaming))
         return
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        table_encode16_loop((scratch, target + 2 * start, given, 0, n, streaming))
+        directed_encode16_loop((scratch, target + 2 * start, given, 0, n, streaming))
 
 
 @kernel
-def _run_table_encode32(arguments: int) -> None:
+def _run_directed_encode32(arguments: int) -> None:
     source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
     if wide == 0:
-        table_encode32_loop((source, target, given, 0, count, streaming))
+        directed_encode32_loop((source, target, given, 0, count, streaming))
         return
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        table_encode32_loop((scratch, target + 4 * start, given, 0, n, streaming))
+        directed_encode32_loop((scratch, target + 4 * start, given, 0, n, streaming))
+
+
+@kernel
+def _run_odd_round(arguments: int) -> None:
+    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
+    if wide == 0:
+        odd_round_loop((source, target, given, 0, count, streaming))
+        return
+    for start in range(0, count, CHUNK):
+        n = min(CHUNK, count - start)
+        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
+        odd_round_loop((scratch, scratch, given, 0, n, 0))
+        widen_loop((scratch, target + 8 * start, 0, 0, n, streaming))
+
+
+@kernel
+def _run_odd_encode8(arguments: int) -> None:
+    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
+    if wide == 0:
+        odd_encode8_loop((source, target, given, 0, count, streaming))
+        return
+    for start in range(0, count, CHUNK):
+        n = min(CHUNK, count - start)
+        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
+        odd_encode8_loop((scratch, target + start, given, 0, n, streaming))
+
+
+@kernel
+def _run_odd_encode16(arguments: int) -> None:
+    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
+    if wide == 0:
+        odd_encode16_loop((source, target, given, 0, count, streaming))
+        return
+    for start in range(0, count, CHUNK):
+        n = min(CHUNK, count - start)
+        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
+        odd_encode16_loop((scratch, target + 2 * start, given, 0, n, streaming))
+
+
+@kernel
+def _run_odd_encode32(arguments: int) -> None:
+    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
+    if wide == 0:
+        odd_encode32_loop((source, target, given, 0, count, streaming))
+        return
+    for start in range(0, count, CHUNK):
+        n = min(CHUNK, count - start)
+        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
+        odd_encode32_loop((scratch, target + 4 * start, given, 0, n, streaming))
 
 
 @kernel
@@ -135,10 +188,10 @@ def _run_noise_round(arguments: int) -> None:
     if noise != 0:
         noise_round_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 4 * start
         noise_round_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
 
@@ -151,10 +204,10 @@ def _run_noise_encode8(arguments: int) -> None:
     if noise != 0:
         noise_encode8_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + start
         noise_encode8_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
 
@@ -167,10 +220,10 @@ def _run_noise_encode16(arguments: int) -> None:
     if noise != 0:
         noise_encode16_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 2 * start
         noise_encode16_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
 
@@ -183,10 +236,10 @@ def _run_noise_encode32(arguments: int) -> None:
     if noise != 0:
         noise_encode32_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 4 * start
         noise_encode32_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
 
@@ -209,9 +262,11 @@ def _run_decode32(arguments: int) -> None:
     decode32_loop((source, target, given, 0, count, streaming))
 
 
-ROUND, TABLE_ROUND, NOISE_ROUND = _run_round, _run_table_round, _run_noise_round
+ROUND, NOISE_ROUND = _run_round, _run_noise_round
+DIRECTED_ROUND, ODD_ROUND = _run_directed_round, _run_odd_round
 # by the bytes of a code
 ENCODE = {1: _run_encode8, 2: _run_encode16, 4: _run_encode32}
-TABLE_ENCODE = {1: _run_table_encode8, 2: _run_table_encode16, 4: _run_table_encode32}
+DIRECTED_ENCODE = {1: _run_directed_encode8, 2: _run_directed_encode16, 4: _run_directed_encode32}
+ODD_ENCODE = {1: _run_odd_encode8, 2: _run_odd_encode16, 4: _run_odd_encode32}
 NOISE_ENCODE = {1: _run_noise_encode8, 2: _run_noise_encode16, 4: _run_noise_encode32}
 DECODE = {1: _run_decode8, 2: _run_decode16, 4: _run_decode32}

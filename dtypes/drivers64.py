@@ -15,7 +15,7 @@ from halfulp.dtypes.codec64 import (
 from halfulp.dtypes.drivers import CHUNK
 from halfulp.dtypes.jit import kernel
 from halfulp.dtypes.natives import unpack
-from halfulp.dtypes.philox import philox
+from halfulp.dtypes.philox import GROUP, PAIR, philox
 
 
 @kernel
@@ -26,10 +26,10 @@ def _run_noise_encode64_8(arguments: int) -> None:
     if noise != 0:
         noise_encode64_8_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + start
         noise_encode64_8_loop(
             (source + 8 * start, scratch + 4 * lead, place, given, 0, n, streaming)
@@ -44,10 +44,10 @@ def _run_noise_encode64_16(arguments: int) -> None:
     if noise != 0:
         noise_encode64_16_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 2 * start
         noise_encode64_16_loop(
             (source + 8 * start, scratch + 4 * lead, place, given, 0, n, streaming)
@@ -62,10 +62,10 @@ def _run_noise_encode64_32(arguments: int) -> None:
     if noise != 0:
         noise_encode64_32_loop((source, noise, target, given, 0, count, streaming))
         return
-    lead = first % 64
+    lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
-        philox((scratch, (first + start) // 64, (lead + n + 63) // 64, seed, step, drop))
+        philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 4 * start
         noise_encode64_32_loop(
             (source + 8 * start, scratch + 4 * lead, place, given, 0, n, streaming)
@@ -116,8 +116,8 @@ def _run_widen(arguments: int) -> None:
 
 @kernel
 def _run_fill(arguments: int) -> None:
-    target, group, groups, seed, step, drop, _ = unpack(arguments, 7)
-    philox((target, group, groups, seed, step, drop))
+    target, group, pairs, seed, step, drop, _ = unpack(arguments, 7)
+    philox((target, group, pairs, seed, step, drop))
 
 
 FILL, WIDEN = _run_fill, _run_widen

@@ -4,6 +4,8 @@ Every array is C-contiguous; `out` may be the source where the types are equal. 
 canonical: quiet, sign 0. Subnormals are kept: `halfulp.dtypes.subnormals` flushes.
 """
 
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.noise import signed64
 from halfulp.dtypes.parameters import (
     Parameters,
-    any_rounding32,
     fast32,
+    noise32,
     odd_float32,
     parameters32,
     parameters64,
@@ -33,43 +35,75 @@ Array = npt.NDArray[Any]
 _STREAMING_BYTES = 8 << 20
 #: Below this many elements a second thread costs more than it saves.
 _PARALLEL_ELEMENTS = 1 << 17
+#: The other deterministic roundings are the directed drivers'.
+_ROUND = {Rounding.NEAREST_EVEN: drivers.ROUND, Rounding.TO_ODD: drivers.ODD_ROUND}
+_ENCODE = {Rounding.NEAREST_EVEN: drivers.ENCODE, Rounding.TO_ODD: drivers.ODD_ENCODE}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the float32 kernels serve a conversion from a type."""
+
+    round: Kernel
+    encoders: dict[int, Kernel]
+    given: Parameters
+    wide: bool  #: whether the source is float64
+    noisy: bool
+
+
+@functools.lru_cache(1024)
+def _plan(made: Conversion, itemsize: int) -> _Plan | None:
+    """None where the float32 kernels do not serve the format, the rounding or the source."""
+    fmt = _float(made)
+    given = parameters32(fmt, made.overflow, made.rounding, made.nan, made.random_bits)
+    if made.rounding is Rounding.STOCHASTIC:  # a number rounded to odd has lost bits of its share
+        if itemsize == 8 or not noise32(fmt):
+            return None
+        return _Plan(drivers.NOISE_ROUND, drivers.NOISE_ENCODE, given, wide=False, noisy=True)
+    if not fast32(fmt):
+        return None
+    # in float32 nothing is past the largest values of a format that reaches as far
+    told = fmt.emax < 127 or made.overflow is not Overflow.NAN
+    if itemsize == 8 and not (told and odd_float32(fmt)):
+        return None
+    driver = _ROUND.get(made.rounding, drivers.DIRECTED_ROUND)
+    encoders = _ENCODE.get(made.rounding, drivers.DIRECTED_ENCODE)
+    return _Plan(driver, encoders, given, wide=itemsize == 8, noisy=False)
 
 
 def round_values(x: Array, out: Array, made: Conversion) -> None:
     """out[i] = the value that x[i] is rounded to, once; float32 or float64, out of x's type."""
-    fmt = _float(made)
-    if not _by_float32(x, made):
-        codes = np.empty(x.shape, fmt.code_dtype)
-        encode(x, codes, made)
-        decode(codes, out, fmt)
-    elif made.rounding is Rounding.STOCHASTIC:
-        _run_with_noise(drivers.NOISE_ROUND, x, out, _given32(made), made)
-    else:
-        nearest = made.rounding is Rounding.NEAREST_EVEN
-        driver = drivers.ROUND if nearest else drivers.TABLE_ROUND
-        _run(driver, x, out, _given32(made), int(x.itemsize == 8))
+    plan = _plan(made, x.itemsize)
+    if plan is not None:
+        _run_plan(plan, plan.round, x, out, made)
+        return
+    codes = np.empty(x.shape, _float(made).code_dtype)
+    encode(x, codes, made)
+    decode(codes, out, _float(made))
 
 
 def encode(x: Array, out: Array, made: Conversion) -> None:
     """out[i] = code of the value that x[i] is rounded to, once; float32 or float64."""
-    stochastic = made.rounding is Rounding.STOCHASTIC
-    if _by_float32(x, made):
-        if stochastic:
-            _run_with_noise(drivers.NOISE_ENCODE[out.itemsize], x, out, _given32(made), made)
-            return
-        nearest = made.rounding is Rounding.NEAREST_EVEN
-        encoders = drivers.ENCODE if nearest else drivers.TABLE_ENCODE
-        _run(encoders[out.itemsize], x, out, _given32(made), int(x.itemsize == 8))
+    plan = _plan(made, x.itemsize)
+    if plan is not None:
+        _run_plan(plan, plan.encoders[out.itemsize], x, out, made)
         return
     if x.itemsize == 4:
         wide = np.empty(x.shape, np.float64)
         widen(x, wide)
         x = wide
     given = parameters64(_float(made), made.rounding, made.overflow, made.nan, made.random_bits)
-    if stochastic:
+    if made.rounding is Rounding.STOCHASTIC:
         _run_with_noise(drivers64.NOISE_ENCODE[out.itemsize], x, out, given, made)
     else:
         _run(drivers64.ENCODE[out.itemsize], x, out, given)
+
+
+def _run_plan(plan: _Plan, driver: Kernel, x: Array, out: Array, made: Conversion) -> None:
+    if plan.noisy:
+        _run_with_noise(driver, x, out, plan.given, made)
+    else:
+        _run(driver, x, out, plan.given, int(plan.wide))
 
 
 def decode(codes: Array, out: Array, fmt: FloatFormat) -> None:
@@ -98,40 +132,22 @@ def _float(made: Conversion) -> FloatFormat:
     return made.fmt
 
 
-def _by_float32(x: Array, made: Conversion) -> bool:
-    """Whether the float32 kernels serve the source, the format and the rounding."""
-    fmt = _float(made)
-    if made.rounding is Rounding.STOCHASTIC:  # a number rounded to odd has lost bits of its share
-        return x.itemsize == 4 and any_rounding32(fmt)
-    nearest = made.rounding is Rounding.NEAREST_EVEN
-    serves = fast32(fmt) if nearest else any_rounding32(fmt)
-    if x.itemsize == 4 or not serves:
-        return serves
-    # in float32 nothing is past the largest values of a format that reaches as far
-    told = fmt.emax < 127 or made.overflow is not Overflow.NAN
-    return told and odd_float32(fmt)
-
-
-def _given32(made: Conversion) -> Parameters:
-    return parameters32(_float(made), made.overflow, made.rounding, made.nan, made.random_bits)
-
-
-def _pieces(x: Array, out: Array) -> tuple[bool, list[tuple[int, int]]]:
+def _pieces(x: Array, place: int, size: int) -> tuple[bool, list[tuple[int, int]]]:
     """Whether to write past the caches, and the parts for the threads.
 
     They start at multiples of 64 elements, so that streaming stores stay aligned.
     """
-    place = out.ctypes.data
-    streaming = out.nbytes >= _STREAMING_BYTES and place % 64 == 0 and x.ctypes.data != place
-    if x.size < _PARALLEL_ELEMENTS:
-        return streaming, [(0, x.size)]
-    return streaming, split(x.size, 64, _PARALLEL_ELEMENTS // 2)
+    count = x.size
+    if count < _PARALLEL_ELEMENTS:
+        return False, [(0, count)]
+    streaming = count * size >= _STREAMING_BYTES and place % 64 == 0 and x.ctypes.data != place
+    return streaming, split(count, 64, _PARALLEL_ELEMENTS // 2)
 
 
 def _run(driver: Kernel, x: Array, out: Array, given: Parameters, *more: int) -> None:
     source, place, parameters = x.ctypes.data, out.ctypes.data, given.ctypes.data
     step_in, step_out = x.itemsize, out.itemsize
-    streaming, pieces = _pieces(x, out)
+    streaming, pieces = _pieces(x, place, step_out)
     parts = [
         (source + a * step_in, place + a * step_out, parameters, b - a, int(streaming), *more)
         for a, b in pieces
@@ -144,7 +160,7 @@ def _run_with_noise(
 ) -> None:
     random = made.random
     bits = random.for_shape(x.shape) if isinstance(random, GivenBits) else None
-    streaming, pieces = _pieces(x, out)
+    streaming, pieces = _pieces(x, out.ctypes.data, out.itemsize)
     parts = []
     for a, b in pieces:
         places = x.ctypes.data + a * x.itemsize, out.ctypes.data + a * out.itemsize

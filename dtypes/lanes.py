@@ -116,6 +116,10 @@ class Lanes:
         """Not equal; integers only."""
         return self._of(self.builder.icmp_unsigned("!=", self.value, self._other(other)))
 
+    def differs_from_number(self, other: "Lanes") -> "Lanes":
+        """Not equal, and neither is NaN; floats only."""
+        return self._of(self.builder.fcmp_ordered("!=", self.value, other.value))
+
     def is_nan(self) -> "Lanes":
         return self._of(self.builder.fcmp_unordered("uno", self.value, self.value))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.lanes import (
     BYTES,
     I32,
@@ -149,12 +150,14 @@ def add_counts(builder: ir.IRBuilder, totals: Sequence[Lanes], counts: ir.Value)
 def lane_loop(
     name: str, body: Body, inputs: Sequence[Any], output: Any, parameters: Sequence[str] = (), *,
     lanes: int = 16, counted: int = 0,
+    direction: Direction = Direction.NEAREST, directed: bool = False,
 ) -> Any:  # fmt: skip
     """A native that maps `body` over arrays.
 
     name((inputs..., output, parameters, counts, n, streaming)). All are int64: addresses, then the
     number of elements, then 1 for stores that bypass the caches (the output must then be aligned to
-    64 bytes). `counted` masks are summed into int64 values at `counts`.
+    64 bytes). `counted` masks are summed into int64 values at `counts`. Floating-point operations
+    round in `direction`, or with `directed` in that of the first parameter.
     """
     loop = _Loop(body, inputs, output, lanes, counted)
 
@@ -179,4 +182,5 @@ def lane_loop(
         builder.position_at_end(end)
         builder.ret_void()
 
-    return native(name, len(inputs) + 5, build)
+    directed_by = len(inputs) + 1 if directed else None
+    return native(name, len(inputs) + 5, build, direction=direction, directed_by=directed_by)

@@ -13,13 +13,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.lanes import I8, I32, I64, declare
 
 _X86_DEFAULT_MXCSR = 0x1F80  # nearest even, subnormals kept, no exception raised
 
-
-#: How to read the environment as an int64, how to write it, and its default.
-_Access = tuple[Callable[[], ir.Value], Callable[[ir.Value], None], int]
+#: How to read the environment as an int64, how to write it, and the environment for a direction.
+_Access = tuple[Callable[[], ir.Value], Callable[[ir.Value], None], Callable[[ir.Value], ir.Value]]
 
 
 def _control_access(builder: ir.IRBuilder) -> _Access:
@@ -28,48 +28,82 @@ def _control_access(builder: ir.IRBuilder) -> _Access:
     Raises NotImplementedError where neither x86's nor ARM's 64-bit way is known.
     """
     triple = llvmlite.binding.get_process_triple()
-    module = builder.module
     if triple.startswith(("x86_64", "i386", "i686", "amd64")):
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer()])
-        slot = builder.alloca(I32)
-        pointer = builder.bitcast(slot, I8.as_pointer())
-
-        def read() -> ir.Value:
-            builder.call(declare(module, "llvm.x86.sse.stmxcsr", kind), [pointer])
-            return builder.zext(builder.load(slot), I64)
-
-        def write(value: ir.Value) -> None:
-            builder.store(builder.trunc(value, I32), slot)
-            builder.call(declare(module, "llvm.x86.sse.ldmxcsr", kind), [pointer])
-
-        return read, write, _X86_DEFAULT_MXCSR
+        return _x86_access(builder)
     if triple.startswith(("aarch64", "arm64")):
-        get = declare(module, "llvm.aarch64.get.fpcr", ir.FunctionType(I64, []))
-        put = declare(module, "llvm.aarch64.set.fpcr", ir.FunctionType(ir.VoidType(), [I64]))
-        return lambda: builder.call(get, []), lambda value: builder.call(put, [value]) and None, 0
+        return _arm_access(builder)
     raise NotImplementedError(
         f"{triple}: only the floating-point environments of x86 and 64-bit ARM are handled"
     )
 
 
-def _call_guarded(outer: ir.Function, body: ir.Function) -> None:
+def _x86_access(builder: ir.IRBuilder) -> _Access:
+    kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer()])
+    slot = builder.alloca(I32)
+    pointer = builder.bitcast(slot, I8.as_pointer())
+
+    def read() -> ir.Value:
+        builder.call(declare(builder.module, "llvm.x86.sse.stmxcsr", kind), [pointer])
+        return builder.zext(builder.load(slot), I64)
+
+    def write(value: ir.Value) -> None:
+        builder.store(builder.trunc(value, I32), slot)
+        builder.call(declare(builder.module, "llvm.x86.sse.ldmxcsr", kind), [pointer])
+
+    def environment(direction: ir.Value) -> ir.Value:
+        return builder.or_(builder.shl(direction, I64(13)), I64(_X86_DEFAULT_MXCSR))
+
+    return read, write, environment
+
+
+def _arm_access(builder: ir.IRBuilder) -> _Access:
+    module = builder.module
+    get = declare(module, "llvm.aarch64.get.fpcr", ir.FunctionType(I64, []))
+    put = declare(module, "llvm.aarch64.set.fpcr", ir.FunctionType(ir.VoidType(), [I64]))
+
+    def write(value: ir.Value) -> None:
+        builder.call(put, [value])
+
+    def environment(direction: ir.Value) -> ir.Value:
+        # up and down have each other's numbers here
+        low, high = builder.and_(direction, I64(1)), builder.lshr(direction, I64(1))
+        return builder.shl(builder.or_(builder.shl(low, I64(1)), high), I64(22))
+
+    return lambda: builder.call(get, []), write, environment
+
+
+def _call_guarded(
+    outer: ir.Function, body: ir.Function, direction: Direction, directed_by: int | None
+) -> None:
     builder = ir.IRBuilder(outer.append_basic_block("entry"))
-    read, write, default = _control_access(builder)
+    read, write, environment = _control_access(builder)
+    chosen: ir.Value = I64(int(direction))
+    if directed_by is not None:
+        place = builder.inttoptr(outer.args[directed_by], I64.as_pointer())
+        chosen = builder.load(place)
     before = read()
-    write(I64(default))
+    write(environment(chosen))
     builder.call(body, outer.args)
     write(before)
     builder.ret_void()
 
 
 def native(
-    name: str, arguments: int, build: Callable[[ir.Function], None], *, guarded: bool = True
+    name: str,
+    arguments: int,
+    build: Callable[[ir.Function], None],
+    *,
+    guarded: bool = True,
+    direction: Direction = Direction.NEAREST,
+    directed_by: int | None = None,
 ) -> Any:
     """A numba intrinsic name((int64, ...)) around an LLVM function that `build` fills.
 
     `guarded` switches to the default floating-point environment and back. The body is a function of
     its own that is never inlined: LLVM may not move its arithmetic across the switch. What is not
-    guarded is called between `begin_exact` and `end_exact`.
+    guarded is called between `begin_exact` and `end_exact`. Its operations
+    round in `direction`, or in the one that stands, an int64, at the address in argument number
+    `directed_by`; it must not have operations on constants, which LLVM rounds to nearest.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
@@ -80,7 +114,7 @@ def native(
             functions = [body]
             if guarded:
                 functions.append(outer := ir.Function(module, kind, name))
-                _call_guarded(outer, body)
+                _call_guarded(outer, body, direction, directed_by)
             for function in functions:
                 function.linkage = "internal"
                 function.attributes.add("noinline")
@@ -101,13 +135,13 @@ def _switch(name: str, leave: bool) -> Any:
 
     def build(function: ir.Function) -> None:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        read, write, default = _control_access(builder)
+        read, write, environment = _control_access(builder)
         place = builder.inttoptr(function.args[0], I64.as_pointer())
         if leave:
             write(builder.load(place))
         else:
             builder.store(read(), place)
-            write(I64(default))
+            write(environment(I64(int(Direction.NEAREST))))
         builder.ret_void()
 
     return native(name, 1, build, guarded=False)

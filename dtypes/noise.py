@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes.drivers64 import FILL
-from halfulp.dtypes.philox import GROUP
+from halfulp.dtypes.philox import GROUP, PAIR
 from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
 from halfulp.dtypes.threads import parallel
 
@@ -23,8 +23,8 @@ def noise_for(random: RandomBits | None, shape: tuple[int, ...]) -> Noise:
     assert isinstance(random, Philox)
     count = int(np.prod(shape, dtype=np.int64))
     lead = random.start % GROUP
-    groups = -(-(lead + count) // GROUP)
-    words = np.empty(groups * GROUP, np.uint32)
+    pairs = -(-(lead + count) // PAIR)
+    words = np.empty(pairs * PAIR, np.uint32)
     counter = signed64(random.seed), signed64(random.step), 32 - random.random_bits
-    parallel(FILL, [(words.ctypes.data, random.start // GROUP, groups, *counter)])
+    parallel(FILL, [(words.ctypes.data, random.start // GROUP, pairs, *counter)])
     return words[lead : lead + count]

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.rounding import TRUTH_TABLES, NanTo, Overflow, Rounding, stays_finite
 
@@ -28,8 +29,8 @@ def fast32(fmt: FloatFormat) -> bool:
     return fmt.subnormals and fmt.emin >= -126 and magic_exponent <= 126 and not no_even_at_bottom
 
 
-def any_rounding32(fmt: FloatFormat) -> bool:
-    """Whether they serve it in every rounding: they scale its smallest value to 1.
+def noise32(fmt: FloatFormat) -> bool:
+    """Whether they serve it with noise, too: they scale its smallest value to 1.
 
     The factor must be a float32, and not below 1, where it would lose bits of subnormal numbers.
     """
@@ -107,35 +108,14 @@ def _value_bits(fmt: FloatFormat, code: int) -> int:
     return INF32 if code == fmt.inf_code else bits32(fmt.max) if code else 0
 
 
-def _thresholds(rounding: Rounding, odd: bool, negative: bool) -> int:
-    """From which rest on the magnitude goes up: 1 any, 2 half, 3 more than half, 4 none."""
-    table = TRUTH_TABLES[rounding] >> (8 * negative + 4 * odd)
-    return next((rank for rank, index in ((1, 1), (2, 2), (3, 3)) if table >> index & 1), 4)
-
-
-def _added(rounding: Rounding, shift: int, odd: bool, negative: bool) -> int:
-    """What carries into the last place when it is added to a rest of `shift` bits that goes up."""
-    half = 1 << shift >> 1
-    rank = _thresholds(rounding, odd, negative)
-    if shift == 0 or rank == 4:
-        return 0
-    return (1 << shift) - {1: 1, 2: half, 3: half + 1}[rank]
-
-
-def _least_rest(rounding: Rounding, odd: bool, negative: bool) -> int:
-    """float32 bits of the least rest between 0 and 1 that goes up."""
-    half = bits32(0.5)
-    return {1: 1, 2: half, 3: half + 1, 4: bits32(1.0)}[_thresholds(rounding, odd, negative)]
-
-
-#: Names and order of `parameters32`.
+#: Names and order of `parameters32`; a native reads its direction from the first.
 NAMES32 = (
-    "shift", "half", "odd", "mask", "min_normal", "magic", "max", "overflow", "infinity", "nan",
-    "base", "max_code", "overflow_code", "infinity_code", "nan_code", "sign_shift",
-    "magnitude_codes", "normal_code", "infinity_found", "nan_found", "subnormal_scale",
-    "least_signed", "most_signed", "added", "added_negative", "added_odd", "rest",
-    "rest_negative", "rest_odd", "scale", "overflow_flip", "overflow_code_flip", "noise_left",
-    "noise_right", "noise_top", "noise_scale",
+    "direction", "shift", "half", "odd", "mask", "min_normal", "magic", "max", "overflow",
+    "infinity", "nan", "base", "max_code", "overflow_code", "infinity_code", "nan_code",
+    "sign_shift", "magnitude_codes", "normal_code", "infinity_found", "nan_found",
+    "subnormal_scale", "least_signed", "most_signed", "added", "added_minus", "odd_bit",
+    "half_unit", "overflow_minus", "overflow_code_minus", "scale", "noise_left", "noise_right",
+    "noise_top", "noise_scale",
 )  # fmt: skip
 
 
@@ -193,34 +173,43 @@ def _outcomes(
     infinite, no_number = infinity_code(fmt, overflow), nan_code(fmt, nan)
     return {
         "overflow": _value_bits(fmt, plus),
-        "overflow_flip": _value_bits(fmt, plus) ^ _value_bits(fmt, minus),
+        "overflow_minus": _value_bits(fmt, minus),
         "infinity": _value_bits(fmt, infinite),
         "nan": _value_bits(fmt, no_number),
         "overflow_code": plus,
-        "overflow_code_flip": plus ^ minus,
+        "overflow_code_minus": minus,
         "infinity_code": infinite,
         "nan_code": no_number,
     }
 
 
-def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
-    """A deterministic rounding as what is added above, and what is compared below, min_normal.
+#: Of a rounding that is not to nearest even: the direction in which a native rounds.
+_DIRECTIONS = {
+    Rounding.TOWARD_POSITIVE: Direction.UP,
+    Rounding.TOWARD_NEGATIVE: Direction.DOWN,
+    Rounding.TOWARD_ZERO: Direction.CUT,
+    Rounding.NEAREST_AWAY: Direction.CUT,
+    Rounding.TO_ODD: Direction.CUT,
+}
 
-    Two conditions, odd and negative, each add their own part: no rounding looks at both.
-    """
-    if rounding is Rounding.STOCHASTIC:
-        rounding = Rounding.TOWARD_ZERO
-    shift, always_odd = 23 - fmt.mantissa_bits, fmt.mantissa_bits == 0
-    above = _added(rounding, shift, always_odd, False)
-    below = _least_rest(rounding, False, False)
+
+def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
+    """A rounding as what is added above, and how numbers are rounded below, min_normal."""
+    shift = 23 - fmt.mantissa_bits
+    away = rounding is Rounding.NEAREST_AWAY
+    half, all_of_it = 1 << shift >> 1, (1 << shift) - 1
+    added = {
+        Rounding.TOWARD_POSITIVE: (all_of_it, 0),
+        Rounding.TOWARD_NEGATIVE: (0, all_of_it),
+        Rounding.NEAREST_AWAY: (half, half),
+    }.get(rounding, (0, 0))
     return {
-        "added": above,
-        "added_negative": _added(rounding, shift, always_odd, True) - above,
-        "added_odd": _added(rounding, shift, True, False) - above,
-        "rest": below,
-        "rest_negative": _least_rest(rounding, False, True) - below,
-        "rest_odd": _least_rest(rounding, True, False) - below,
-        "scale": bits32(2.0 ** min(fmt.mantissa_bits - fmt.emin, 127)),
+        "direction": _DIRECTIONS.get(rounding, Direction.NEAREST),
+        "added": added[0],
+        "added_minus": added[1],
+        # without mantissa bits every value is odd
+        "odd_bit": 1 << shift if fmt.mantissa_bits else 0,
+        "half_unit": bits32(fmt.smallest_subnormal / 2) if away else 0,
     }
 
 
@@ -231,6 +220,7 @@ def _noise(fmt: FloatFormat, random_bits: int) -> dict[str, int]:
         "noise_left": max(shift - random_bits, 0),
         "noise_right": max(random_bits - shift, 0),
         "noise_top": 32 - random_bits,
+        "scale": bits32(2.0 ** min(fmt.mantissa_bits - fmt.emin, 127)),
         "noise_scale": bits32(2.0**random_bits),
     }
 
