@@ -82,6 +82,8 @@ class NeuronCore:
                 "e4m3fn is OCP's format of later cores;"
                 " here e4m3 is IEEE style, up to 240 (EVRF051). "
             )
+        elif isinstance(fmt, FloatFormat) and fmt.specials is not Specials.IEEE:
+            reason = "That kind of format is of other machines; a NeuronCore's are IEEE style. "
         elif eight is not None:
             reason = (
                 "cFP8 is IEEE style, with a bias that keeps its values"

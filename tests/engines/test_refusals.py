@@ -40,6 +40,11 @@ FORMATS: list[tuple[Callable[[], Any], str]] = [
     (lambda: v1.scalar.activation(A, "exp", out_format="e5m2"), "no e5m2 results.* bf16, fp16"),
     (product(a_format=E4M3FN), "no e4m3fn .*OCP.*e4m3 is IEEE style, up to 240.*It takes bf16"),
     (lambda: v2.vector.tensor_copy(A, out_format="e4m3fn"), "no e4m3fn results.*IEEE style"),
+    *(
+        (product(a_format=name), f"no {name} .*of other machines; a NeuronCore's are IEEE style")
+        for name in ("e4m3fnuz", "e5m2fnuz", "e8m0fnu", "e3m2fn", "e2m1fn")
+    ),
+    (product(a_format="float(4,3,no_subnormals)"), "no float.*It takes bf16"),
     (product(a_format="fp32", b_format="bf16"), "fp32 x bf16: fp32 and tf32 pair with"),
     (product(a_format="e4m3", b_format="tf32"), "e4m3 x tf32: fp32 and tf32 pair with"),
     (product(a_format="int8", b_format="bf16"), "int8 x bf16: an integer operand pairs with"),
