@@ -202,7 +202,9 @@ def parse_block_format(text: str) -> BlockFormat:
         if not isinstance(kind, FloatFormat):
             raise ValueError(f"scale={kind} scales no block; allowed: e8m0fnu, e4m3fn")
         return BlockFormat(parse_format(element), int(size), kind, tensor_scale=bool(more))
-    near = difflib.get_close_matches(key, [*BLOCK_FORMATS, *BLOCK_ALIASES], n=3, cutoff=0.5)
+    # "mxfp8" is the beginning of two
+    near = [name for name in BLOCK_FORMATS if key and name.startswith(key)]
+    near = near or difflib.get_close_matches(key, [*BLOCK_FORMATS, *BLOCK_ALIASES], cutoff=0.5)
     hint = f"did you mean {', '.join(near)}? " if near else ""
     raise UnknownFormat(
         f"no block format is called {text!r}; {hint}known: {', '.join(BLOCK_FORMATS)},"

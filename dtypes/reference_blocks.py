@@ -35,7 +35,7 @@ def encode_block(
     if amax is None:
         assert fmt.scale.nan_code is not None
         return [0] * len(x), fmt.scale.nan_code
-    scale = _scale_code(amax, fmt, rule, tensor_scale)
+    scale = scale_code(amax, fmt, rule, tensor_scale)
     divisor = _finite(scale, fmt.scale) * tensor_scale
     if not fmt.has_power_scale:
         divisor = _single(divisor)
@@ -64,7 +64,13 @@ def block_maximum(x: Sequence[float]) -> Fraction | None:
     return max((abs(Fraction(number)) for number in x), default=Fraction(0))
 
 
-def _scale_code(amax: Fraction, fmt: BlockFormat, rule: ScaleRule, tensor_scale: Fraction) -> int:
+def scale_code(
+    amax: Fraction,
+    fmt: BlockFormat,
+    rule: ScaleRule = ScaleRule.FLOOR,
+    tensor_scale: Fraction = ONE,
+) -> int:
+    """The code of the scale of a block with this largest magnitude."""
     if fmt.has_power_scale:
         exponent = -127 if amax == 0 else _exponent(amax, fmt, rule)
         return min(max(exponent, -127), 127) + fmt.scale.bias
@@ -88,12 +94,8 @@ def _exponent(amax: Fraction, fmt: BlockFormat, rule: ScaleRule) -> int:
 
 
 def _floor_log2(x: Fraction) -> int:
-    exponent = 0
-    while Fraction(2) ** exponent > x:
-        exponent -= 1
-    while Fraction(2) ** (exponent + 1) <= x:
-        exponent += 1
-    return exponent
+    guess = x.numerator.bit_length() - x.denominator.bit_length()
+    return guess if Fraction(2) ** guess <= x else guess - 1
 
 
 def _ceil_log2(x: Fraction) -> int:
