@@ -3,15 +3,17 @@
 It shares the facts of a format with the kernels, and no code.
 """
 
-from dataclasses import dataclass
 from enum import Enum, unique
 from fractions import Fraction
-from math import copysign, floor, inf, isinf, isnan, nan
-from typing import assert_never
+from math import copysign, inf, isinf, isnan, nan
+from typing import TypedDict, Unpack, assert_never
 
 from halfulp.dtypes.format import FloatFormat, Format
 from halfulp.dtypes.int_format import IntFormat
+from halfulp.dtypes.reference_rounding import Noise, exponent, whole
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
+
+__all__ = ["Exact", "Noise", "Special", "exact", "nan_code", "nearest_code", "round_exact", "value"]
 
 
 @unique
@@ -25,19 +27,15 @@ class Special(Enum):
 
 
 Exact = Fraction | Special
-HALF = Fraction(1, 2)
 
 
-@dataclass(frozen=True)
-class Noise:
-    """One draw for stochastic rounding: `value` of `bits` random bits."""
+class More(TypedDict, total=False):
+    """The choices of `nearest_code` that it takes by name alone."""
 
-    value: int
-    bits: int = 32
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 32 or not 0 <= self.value < 2**self.bits:
-            raise ValueError(f"{self}: bits must be 1 to 32, value 0 to 2^bits - 1")
+    subnormals: Subnormals | str
+    source_tiny: float
+    nan: NanTo | str | None
+    noise: Noise | None
 
 
 def exact(x: float | Fraction | Special) -> Exact:
@@ -73,8 +71,8 @@ def value(code: int, fmt: Format) -> Exact:
     field, fraction = divmod(magnitude, 2**fmt.mantissa_bits)
     subnormal = field == 0 and fmt.subnormals
     significand = fraction if subnormal else fraction + 2**fmt.mantissa_bits
-    exponent = (1 if subnormal else field) - fmt.bias
-    unit = Fraction(2) ** (exponent - fmt.mantissa_bits)
+    power = (1 if subnormal else field) - fmt.bias
+    unit = Fraction(2) ** (power - fmt.mantissa_bits)
     return significand * unit * (-1 if negative else 1)
 
 
@@ -115,11 +113,8 @@ def nearest_code(
         return _nearest_integer(number, fmt, rounding, noise)
     if number is Special.NAN:
         return nan_code(fmt, nan)
-    code = (
-        _scale_code(number, fmt, rounding, overflow, noise)
-        if not fmt.signed
-        else (_number_code(number, fmt, rounding, overflow, noise))
-    )
+    code_of = _number_code if fmt.signed else _scale_code
+    code = code_of(number, fmt, rounding, overflow, noise)
     if subnormals is Subnormals.FLUSH_OUTPUTS and fmt.subnormals:
         negative, magnitude = divmod(code, fmt.sign_code)
         if 0 < magnitude < 2**fmt.mantissa_bits:
@@ -132,21 +127,13 @@ def round_exact(
     fmt: Format,
     rounding: Rounding | str = Rounding.NEAREST_EVEN,
     overflow: Overflow | str = Overflow.INF,
-    *,
-    subnormals: Subnormals | str = Subnormals.KEEP,
-    source_tiny: float = 0.0,
-    nan: NanTo | str | None = None,
-    noise: Noise | None = None,
+    **more: Unpack[More],
 ) -> float:
     """The value of `fmt` that `x` is rounded to; every value of every format is a float.
 
     Raises ValueError as `nearest_code` does.
     """
-    code = nearest_code(
-        x, fmt, rounding, overflow,
-        subnormals=subnormals, source_tiny=source_tiny, nan=nan, noise=noise,
-    )  # fmt: skip
-    rounded = value(code, fmt)
+    rounded = value(nearest_code(x, fmt, rounding, overflow, **more), fmt)
     return rounded.value if isinstance(rounded, Special) else float(rounded)
 
 
@@ -168,8 +155,8 @@ def _nearest_integer(number: Exact, fmt: IntFormat, rounding: Rounding, noise: N
         case Special.MINUS_INFINITY:
             return fmt.min
         case Fraction():
-            whole = _whole(abs(number), number < 0, rounding, noise)
-            return min(max(-whole if number < 0 else whole, fmt.min), fmt.max)
+            size = whole(abs(number), number < 0, rounding, noise)
+            return min(max(-size if number < 0 else size, fmt.min), fmt.max)
     assert_never(number)
 
 
@@ -214,45 +201,10 @@ def _round(
         return magnitude
     smallest = Fraction(fmt.tiny)
     if not fmt.subnormals and magnitude < smallest:  # 0 is even, the smallest value odd
-        return _whole(magnitude / smallest, negative, rounding, noise) * smallest
-    exponent = max(_exponent(magnitude), fmt.emin)  # below emin the spacing stays that of emin
-    unit = Fraction(2) ** (exponent - fmt.mantissa_bits)
-    return _whole(magnitude / unit, negative, rounding, noise) * unit
-
-
-def _whole(magnitude: Fraction, negative: bool, rounding: Rounding, noise: Noise | None) -> int:
-    """`magnitude` rounded to a whole number of units.
-
-    Without mantissa bits the number is 1 from the smallest value on, hence odd: a tie goes to the
-    larger magnitude (IEEE 754-2019, 4.3.1), and to odd stays; below, 0 is even.
-    """
-    below = floor(magnitude)
-    rest = magnitude - below
-    if rest == 0:
-        return below
-    match rounding:
-        case Rounding.NEAREST_EVEN:
-            return below + (rest > HALF or (rest == HALF and below % 2 == 1))
-        case Rounding.NEAREST_AWAY:
-            return below + (rest >= HALF)
-        case Rounding.TOWARD_ZERO:
-            return below
-        case Rounding.TOWARD_POSITIVE:
-            return below if negative else below + 1
-        case Rounding.TOWARD_NEGATIVE:
-            return below + 1 if negative else below
-        case Rounding.TO_ODD:
-            return below if below % 2 == 1 else below + 1
-        case Rounding.STOCHASTIC:
-            assert noise is not None
-            return below + (floor(rest * 2**noise.bits) + noise.value >= 2**noise.bits)
-    assert_never(rounding)
-
-
-def _exponent(magnitude: Fraction) -> int:
-    """The e for which 2^e <= magnitude < 2^(e+1)."""
-    guess = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
-    return guess if Fraction(2) ** guess <= magnitude else guess - 1
+        return whole(magnitude / smallest, negative, rounding, noise) * smallest
+    power = max(exponent(magnitude), fmt.emin)  # below emin the spacing stays that of emin
+    unit = Fraction(2) ** (power - fmt.mantissa_bits)
+    return whole(magnitude / unit, negative, rounding, noise) * unit
 
 
 def _code_of_value(magnitude: Fraction, fmt: FloatFormat) -> int:
@@ -260,9 +212,9 @@ def _code_of_value(magnitude: Fraction, fmt: FloatFormat) -> int:
         return 0
     if magnitude < Fraction(2) ** fmt.emin:
         return int(magnitude / Fraction(2) ** (fmt.emin - fmt.mantissa_bits))
-    exponent = _exponent(magnitude)
-    fraction = int((magnitude / Fraction(2) ** exponent - 1) * 2**fmt.mantissa_bits)
-    return (exponent + fmt.bias) * 2**fmt.mantissa_bits + fraction
+    power = exponent(magnitude)
+    fraction = int((magnitude / Fraction(2) ** power - 1) * 2**fmt.mantissa_bits)
+    return (power + fmt.bias) * 2**fmt.mantissa_bits + fraction
 
 
 def _past_the_largest(
