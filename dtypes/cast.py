@@ -1,5 +1,6 @@
 """Values to a format and back, for numpy, torch and numbers; each source is rounded once."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Unpack, overload
 
@@ -54,8 +55,7 @@ def round_to(x: Any, fmt: Format | str, *, out: Any = None, **options: Unpack[Op
     dtype = source.array.dtype if source.keeps_type else _result_type(made.fmt)
 
     def work(array: Array, target: Array) -> None:
-        from halfulp.dtypes import floats, integers  # numba, which takes its time, when needed
-
+        floats, integers = _conversions()
         if isinstance(made.fmt, IntFormat):
             integers.to_integers(array, source.codes_of, target, made)
         else:
@@ -82,8 +82,7 @@ def encode(x: Any, fmt: Format | str, *, out: Any = None, **options: Unpack[Opti
     source = open_source(x)
 
     def work(array: Array, target: Array) -> None:
-        from halfulp.dtypes import floats, integers
-
+        floats, integers = _conversions()
         if isinstance(made.fmt, IntFormat):
             integers.to_integers(array, source.codes_of, target, made)
         else:
@@ -131,11 +130,18 @@ def decode(
         if isinstance(fmt, IntFormat):
             np.copyto(target, array, casting="unsafe")
             return
-        from halfulp.dtypes import floats
-
+        floats, _ = _conversions()
         floats.decode_floats(array.astype(fmt.code_dtype, copy=False), target, fmt, flush)
 
     return _run(work, source, dtype, out, any_order=True)
+
+
+@functools.cache
+def _conversions() -> tuple[Any, Any]:
+    """What converts to float and to integer formats; numba, which takes its time, when needed."""
+    from halfulp.dtypes import floats, integers
+
+    return floats, integers
 
 
 def _result_type(fmt: Format) -> np.dtype[Any]:

@@ -50,6 +50,11 @@ class _Plan:
     wide: bool  #: whether the source is float64
     noisy: bool
 
+    @functools.cached_property
+    def address(self) -> int:
+        """Of the parameters: numpy takes as long to say it as to cast a small array."""
+        return _address(self.given)
+
 
 @functools.lru_cache(1024)
 def _plan(made: Conversion, itemsize: int) -> _Plan | None:
@@ -94,16 +99,16 @@ def encode(x: Array, out: Array, made: Conversion) -> None:
         x = wide
     given = parameters64(_float(made), made.rounding, made.overflow, made.nan, made.random_bits)
     if made.rounding is Rounding.STOCHASTIC:
-        _run_with_noise(drivers64.NOISE_ENCODE[out.itemsize], x, out, given, made)
+        _run_with_noise(drivers64.NOISE_ENCODE[out.itemsize], x, out, _address(given), made)
     else:
-        _run(drivers64.ENCODE[out.itemsize], x, out, given)
+        _run(drivers64.ENCODE[out.itemsize], x, out, _address(given))
 
 
 def _run_plan(plan: _Plan, driver: Kernel, x: Array, out: Array, made: Conversion) -> None:
     if plan.noisy:
-        _run_with_noise(driver, x, out, plan.given, made)
+        _run_with_noise(driver, x, out, plan.address, made)
     else:
-        _run(driver, x, out, plan.given, int(plan.wide))
+        _run(driver, x, out, plan.address, int(plan.wide))
 
 
 def decode(codes: Array, out: Array, fmt: FloatFormat) -> None:
@@ -113,18 +118,20 @@ def decode(codes: Array, out: Array, fmt: FloatFormat) -> None:
         decode(codes, single, fmt)
         widen(single, out)
     elif fast32(fmt):
-        _run(drivers.DECODE[codes.itemsize], codes, out, parameters32(fmt, Overflow.INF))
+        given = parameters32(fmt, Overflow.INF)
+        _run(drivers.DECODE[codes.itemsize], codes, out, _address(given))
     else:
         given = parameters64(fmt, Rounding.NEAREST_EVEN, Overflow.INF)
-        _run(drivers64.DECODE[codes.itemsize], codes, out, given)
+        _run(drivers64.DECODE[codes.itemsize], codes, out, _address(given))
 
 
 def widen(x: Array, out: Array) -> None:
     """out[i] = the float32 x[i] as float64; numpy's conversion may flush subnormals."""
-    _run(drivers64.WIDEN, x, out, _NOTHING)
+    _run(drivers64.WIDEN, x, out, 0)
 
 
-_NOTHING: Parameters = np.zeros(1, np.int64)
+def _address(given: Parameters) -> int:
+    return int(given.ctypes.data)
 
 
 def _float(made: Conversion) -> FloatFormat:
@@ -144,8 +151,8 @@ def _pieces(x: Array, place: int, size: int) -> tuple[bool, list[tuple[int, int]
     return streaming, split(count, 64, _PARALLEL_ELEMENTS // 2)
 
 
-def _run(driver: Kernel, x: Array, out: Array, given: Parameters, *more: int) -> None:
-    source, place, parameters = x.ctypes.data, out.ctypes.data, given.ctypes.data
+def _run(driver: Kernel, x: Array, out: Array, parameters: int, *more: int) -> None:
+    source, place = x.ctypes.data, out.ctypes.data
     step_in, step_out = x.itemsize, out.itemsize
     streaming, pieces = _pieces(x, place, step_out)
     parts = [
@@ -156,7 +163,7 @@ def _run(driver: Kernel, x: Array, out: Array, given: Parameters, *more: int) ->
 
 
 def _run_with_noise(
-    driver: Kernel, x: Array, out: Array, given: Parameters, made: Conversion
+    driver: Kernel, x: Array, out: Array, parameters: int, made: Conversion
 ) -> None:
     random = made.random
     bits = random.for_shape(x.shape) if isinstance(random, GivenBits) else None
@@ -170,5 +177,5 @@ def _run_with_noise(
             counter = (random.start + a, *words, 32 - random.random_bits)
         elif bits is not None:
             noise = bits.ctypes.data + 4 * a
-        parts.append((*places, given.ctypes.data, b - a, int(streaming), noise, *counter))
+        parts.append((*places, parameters, b - a, int(streaming), noise, *counter))
     parallel(driver, parts)

@@ -19,6 +19,7 @@ from halfulp.dtypes.team import ARGUMENTS, FUNCTION, SLOT, call, finish, post, s
 
 SCRATCH_BYTES = 1 << 20  # scratch memory that each part of a kernel's work is given
 MOST_THREADS = 63  # bits of the mask of sleeping workers
+MOST_ARGUMENTS = 64  # of a kernel, the scratch memory's address among them
 
 _Words = npt.NDArray[np.int64]
 
@@ -93,6 +94,15 @@ class _Team:
         del arguments  # not before the last part has read them
 
 
+class _Own:
+    """Scratch memory and arguments of a thread that runs its parts by itself."""
+
+    def __init__(self) -> None:
+        self._memory, self.scratch = _aligned(SCRATCH_BYTES)
+        self.words: _Words = np.zeros(MOST_ARGUMENTS, np.int64)
+        self.arguments = self.words.ctypes.data
+
+
 _team = _Team()
 _alone = threading.local()
 _threads: int | None = None
@@ -158,12 +168,12 @@ def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
         finally:
             team.busy.release()
         return
-    scratch: tuple[Any, int] | None = getattr(_alone, "scratch", None)
-    if scratch is None:
-        scratch = _alone.scratch = _aligned(SCRATCH_BYTES)
+    own: _Own | None = getattr(_alone, "own", None)
+    if own is None:
+        own = _alone.own = _Own()
     for part in parts:
-        arguments = np.array((*part, scratch[1]), np.int64)
-        call(kernel.address, arguments.ctypes.data)
+        own.words[: len(part) + 1] = (*part, own.scratch)
+        call(kernel.address, own.arguments)
 
 
 def split(count: int, align: int, least: int) -> list[tuple[int, int]]:
