@@ -59,7 +59,7 @@ def encode_blocks(
     *,
     axis: int = -1,
     scale_rule: ScaleRule | str | None = None,
-    tensor_scale: float | None = None,
+    tensor_scale: float | np.floating[Any] | None = None,
     out: tuple[Any, Any] | None = None,
 ) -> BlockCodes:
     """The codes of the numbers x[i] / scale, and of the scales of their blocks.
@@ -144,7 +144,7 @@ def round_to_blocks(
     *,
     axis: int = -1,
     scale_rule: ScaleRule | str | None = None,
-    tensor_scale: float | None = None,
+    tensor_scale: float | np.floating[Any] | None = None,
     out: Any = None,
 ) -> Any:
     """Each x[i] becomes the float32 that its codes in the block format mean.
@@ -161,6 +161,8 @@ def round_to_blocks(
 def _format(fmt: BlockFormat | str) -> BlockFormat:
     if isinstance(fmt, BlockFormat):
         return fmt
+    if not isinstance(fmt, str):
+        raise TypeError(f"fmt={fmt!r} is no block format; give one of BLOCK_FORMATS, or its name")
     return parse_block_format(fmt)
 
 
@@ -185,7 +187,7 @@ def _given_tensor_scale(fmt: BlockFormat, given: Any) -> float | None:
     if not fmt.tensor_scale:
         raise ValueError(f"{fmt} has no tensor scale; leave tensor_scale={given!r} away")
     try:
-        value = float(given)
+        value = float("no number" if isinstance(given, str | bytes | bool) else given)
     except (TypeError, ValueError):
         raise TypeError(f"tensor_scale={given!r} is not one number") from None
     if not LEAST_TENSOR_SCALE <= value <= LARGEST_TENSOR_SCALE or _as_float32(value) != value:

@@ -158,7 +158,7 @@ def quotient_rows(fmt: BlockFormat, tensor: float) -> npt.NDArray[np.float32]:
     Beside a tie a float32 quotient can be the tie itself, although the exact one is not.
     """
     assert isinstance(fmt.element, FloatFormat)
-    scales = np.array([1, 2, 7, 8, 9, 25, 64, 77, 100, 111, 125, 126])
+    scales = np.array([1, 2, 7, 8, 9, 25, 53, 56, 57, 59, 60, 64, 77, 100, 111, 125, 126])
     ties = element_points(fmt)
     ties = np.unique(np.abs(ties[np.mod(ties * 2.0**20, 1) == 0]))[::7]
     rows = []
@@ -174,4 +174,5 @@ def quotient_rows(fmt: BlockFormat, tensor: float) -> npt.NDArray[np.float32]:
         size = max(fmt.block_size - 1, 1)
         row = np.concatenate([row, np.zeros(-len(row) % size, np.float32)]).reshape(-1, size)
         rows.append(np.insert(row, 0, leader, axis=1))
-    return np.concatenate(rows)
+    far = np.resize(np.array([3e38, -1e30, 1e-3, -0.0], np.float32), (1, rows[0].shape[1]))
+    return np.concatenate([*rows, far])

@@ -42,7 +42,7 @@ QUOTIENTS = [fmt for fmt in SMALL if not fmt.has_power_scale]
 #: Both ends, where remainders are subnormal, and no power of two between.
 TENSOR_SCALES = tuple(
     float(np.float32(scale))
-    for scale in (2.0**-126, 1.7 * 2.0**-126, 1.3 * 2.0**-61, 2.0**-60, 1.0, 1.9 / 2688, 2.0**119)
+    for scale in (2.0**-126, 1.3 * 2.0**-126, 1.7 * 2.0**-61, 2.0**-60, 1.0, 1.9 / 2688, 2.0**119)
 )
 
 
