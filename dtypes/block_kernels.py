@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import block_drivers
+from halfulp.dtypes.block_codec import FIXED_NAMES, POWER_NAMES, QUOTIENT_NAMES, TENSOR_NAMES
 from halfulp.dtypes.block_format import (
     LARGEST_TENSOR_SCALE,
     LEAST_TENSOR_SCALE,
@@ -20,10 +21,9 @@ from halfulp.dtypes.block_format import (
     ScaleRule,
 )
 from halfulp.dtypes.block_layout import slot_of
-from halfulp.dtypes.block_loops import FIXED_NAMES, POWER_NAMES, QUOTIENT_NAMES, TENSOR_NAMES
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.jit import Kernel
-from halfulp.dtypes.parameters import Parameters, bits32, parameters32, parameters64
+from halfulp.dtypes.parameters import Parameters, bits32, parameters32
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding
 from halfulp.dtypes.threads import parallel, split
 
@@ -35,6 +35,7 @@ _STREAMING_BYTES = 8 << 20
 _PARALLEL_ELEMENTS = 1 << 17
 #: Tensor scales below have quotients with subnormal remainders.
 _LIFTED = 2.0**-60
+_NOTHING: Parameters = np.zeros(1, np.int64)
 _FRACTION64 = (1 << 52) - 1
 
 
@@ -76,15 +77,14 @@ def encode(
     """
     slot = slot_of(fmt.block_size)
     places = [(x, slot * x.itemsize), (codes, slot), (scales, 1)]
-    # a chunk must end where a streaming store may begin
-    streaming = int(_streams(codes) and block_drivers.CHUNK % slot == 0)
-    more = slot, streaming, int(x.itemsize == 8)
+    more = slot, int(_streams(codes)), int(x.itemsize == 8)
+    element, beside = _element(fmt, tensor), _tensor(tensor)
     if found is None:
-        given = _element(fmt), _power_rule(fmt, rule), _tensor(tensor), _scale(fmt)
+        given = [element, _power_rule(fmt, rule), beside]
         _run(block_drivers.ENCODE_POWERS, places, given, *more, _fixed(fmt))
     else:
         places.append((found, found.itemsize))
-        given = _element(fmt), _quotient_rule(fmt, tensor), _tensor(tensor), _scale(fmt)
+        given = [element, _quotient_rule(fmt, tensor), beside, _scale(fmt)]
         _run(block_drivers.ENCODE_QUOTIENTS, places, given, *more)
 
 
@@ -92,8 +92,9 @@ def decode(codes: Array, scales: Array, out: Array, fmt: BlockFormat, tensor: fl
     """Fill `out`, float32."""
     slot = slot_of(fmt.block_size)
     places = [(codes, slot), (scales, 1), (out, 4 * slot)]
-    given = _element(fmt), _tensor(tensor), _scale(fmt)
-    _run(block_drivers.DECODE, places, given, slot, int(_streams(out)), _fixed(fmt))
+    given = [_element(fmt, tensor), _tensor(tensor), _scale(fmt)]
+    kinds = _fixed(fmt), int(fmt.has_power_scale)
+    _run(block_drivers.DECODE, places, given, slot, int(_streams(out)), *kinds)
 
 
 def _streams(out: Array) -> bool:
@@ -132,11 +133,11 @@ def _fixed(fmt: BlockFormat) -> int:
     return int(not isinstance(fmt.element, FloatFormat))
 
 
-def _element(fmt: BlockFormat) -> Parameters:
+def _element(fmt: BlockFormat, tensor: float) -> Parameters:
     element = fmt.element
     if isinstance(element, FloatFormat):
-        nearest = Rounding.NEAREST_EVEN
-        return parameters32(element, Overflow.SATURATE_ALL, nearest, NanTo.ZERO)
+        own = parameters32(element, Overflow.SATURATE_ALL, Rounding.NEAREST_EVEN, NanTo.ZERO)
+        return np.concatenate([own, _tensor(tensor)])
     return _values(
         FIXED_NAMES,
         unit=bits32(fmt.element_unit),
@@ -146,7 +147,9 @@ def _element(fmt: BlockFormat) -> Parameters:
 
 
 def _scale(fmt: BlockFormat) -> Parameters:
-    return parameters64(fmt.scale, Rounding.NEAREST_EVEN, Overflow.SATURATE_ALL)
+    if fmt.has_power_scale:
+        return _NOTHING
+    return parameters32(fmt.scale, Overflow.SATURATE_ALL)
 
 
 def _tensor(tensor: float) -> Parameters:

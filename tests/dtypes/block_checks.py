@@ -160,7 +160,8 @@ def quotient_rows(fmt: BlockFormat, tensor: float) -> npt.NDArray[np.float32]:
     assert isinstance(fmt.element, FloatFormat)
     scales = np.array([1, 2, 7, 8, 9, 25, 53, 56, 57, 59, 60, 64, 77, 100, 111, 125, 126])
     ties = element_points(fmt)
-    ties = np.unique(np.abs(ties[np.mod(ties * 2.0**20, 1) == 0]))[::7]
+    ties = np.unique(np.abs(ties[np.mod(ties * 2.0**20, 1) == 0]))
+    ties = ties[:: 1 + len(ties) // 50]
     rows = []
     for code in scales:
         value = float(np.ldexp(8 + code % 8 if code > 7 else code % 8, max(code // 8, 1) - 10))

@@ -19,7 +19,7 @@ from halfulp.dtypes import (
     reference_blocks,
 )
 from halfulp.dtypes.block_layout import Layout
-from halfulp.dtypes.parameters import bits32, parameters32
+from halfulp.dtypes.parameters import NAMES32, bits32, parameters32
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding
 from tests.dtypes import test_block_arrays as arrays
 from tests.dtypes import test_blocks as exact
@@ -50,10 +50,12 @@ def _parameter(name: str, place: int, change: Callable[[int], int]) -> Patch:
 
 
 def _overflow(policy: Overflow) -> Patch:
-    def element(original: Any, fmt: BlockFormat) -> Any:
-        if fmt == MXINT8:
-            return original(fmt)
-        return parameters32(fmt.element, policy, Rounding.NEAREST_EVEN, NanTo.ZERO)
+    def element(original: Any, fmt: BlockFormat, tensor: float) -> Any:
+        values = original(fmt, tensor).copy()
+        if fmt != MXINT8:
+            own = parameters32(fmt.element, policy, Rounding.NEAREST_EVEN, NanTo.ZERO)
+            values[: len(own)] = own
+        return values
 
     return _changed("_element", element)
 
@@ -180,13 +182,11 @@ FAULTS: dict[str, tuple[Patch, Callable[[], None]]] = {
         _changed("_carry", lambda original, fmt, rule: original(fmt, rule) >> 29 << 29),
         scales("mxfp8_e4m3", CEIL),
     ),
-    "past the largest to NaN": (_overflow(Overflow.NAN), elements(MXFP8_E4M3, 0)),
-    "an infinite quotient to NaN": (
-        _overflow(Overflow.SATURATE),
-        lambda: exact.test_quotients_are_exact_beside_every_tie(
-            BlockFormat(MXFP8_E4M3.element, 16, NVFP4.scale, tensor_scale=True), 2.0**-126
-        ),
+    "past the largest to the code of NaN": (
+        _parameter("_element", NAMES32.index("max_code"), UP),
+        elements(MXFP8_E4M3, 0),
     ),
+    "float64 past the largest to NaN": (_overflow(Overflow.NAN), elements(MXFP8_E4M3, 0)),
     "integers to -128": (_parameter("_element", 1, lambda _: bits32(128.0)), elements(MXINT8, 0)),
     "integers in another unit": (
         _parameter("_element", 2, lambda _: bits32(2.0**-7)),
