@@ -101,6 +101,16 @@ def cache_refusal() -> str | None:
     return _cache()[1]
 
 
+@functools.cache
+def _warn_not_kept(folder: Path, reason: str | None) -> None:
+    """Once for a folder and a reason, however many kernels it is."""
+    warnings.warn(
+        f"{folder}: compiled kernels could not be kept ({reason}); they are compiled again next time",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
 def _guard(cache: Any) -> None:
     """Make a full disk or a damaged entry cost a compilation, never a result."""
     load, save = cache.load_overload, cache.save_overload
@@ -121,12 +131,7 @@ def _guard(cache: Any) -> None:
                 cache.flush()
                 save(signature, data)
         except OSError as error:
-            warnings.warn(
-                f"{cache.cache_path}: a compiled kernel could not be kept ({error.strerror});"
-                " it is compiled again next time",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            _warn_not_kept(Path(cache.cache_path).parent, error.strerror)
 
     cache.load_overload, cache.save_overload = load_overload, save_overload
 

@@ -98,6 +98,7 @@ class _Own:
     """Scratch memory and arguments of a thread that runs its parts by itself."""
 
     def __init__(self) -> None:
+        get_num_threads()  # a wrong HALFULP_NUM_THREADS is told at the first call, small or large
         self._memory, self.scratch = _aligned(SCRATCH_BYTES)
         self.words: _Words = np.zeros(MOST_ARGUMENTS, np.int64)
         self.arguments = self.words.ctypes.data

@@ -98,7 +98,7 @@ class AutoCast:
         What a flag asks for and the emulation does not model stands in `Policy.notes`.
         Raises UnknownFlag (a ValueError) with what is allowed.
         """
-        words = shlex.split(flags) if isinstance(flags, str) else list(flags)
+        words = _words(flags) if isinstance(flags, str) else list(flags)
         chosen = _era(words) if era is None else _known_era(era)
         given = _settings(words, chosen)
         settings = [*_settings(shlex.split(ERAS[chosen].defaults), chosen), *given]
@@ -130,6 +130,16 @@ def _era(words: Sequence[str]) -> str:
             f" {', '.join(sorted(only_new))} to neuronx-cc: give the flags of one compiler"
         )
     return "inf1" if only_old else "inf2"
+
+
+def _words(flags: str) -> list[str]:
+    try:
+        return shlex.split(flags)
+    except ValueError as error:
+        raise ValueError(
+            f"the flags {flags!r} cannot be read ({str(error).lower()}); close every quote,"
+            " or give a list of words"
+        ) from error
 
 
 def _settings(words: Sequence[str], era: str) -> list[tuple[str, str]]:

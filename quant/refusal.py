@@ -34,7 +34,7 @@ class UnsupportedOp(RuntimeError):
     """
 
     def __init__(self, operation: str, layer: str, reason: str) -> None:
-        where = f"in layer {layer!r}" if layer else "outside any layer of the model"
+        where = f"in layer {layer!r}" if layer else "in the model's own forward or outside it"
         super().__init__(f"{operation} {where}: {reason}")
         self.operation, self.layer = operation, layer
 

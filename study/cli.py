@@ -95,9 +95,12 @@ def usage(option: str, message: str) -> NoReturn:
 
 @contextlib.contextmanager
 def extras() -> Iterator[None]:
-    """Turn a missing optional package into the line that installs it."""
+    """Turn a missing optional package into the line that installs it, and Ctrl-C into a word."""
     try:
         yield
+    except KeyboardInterrupt:
+        print("halfulp: stopped before the work began", file=sys.stderr)
+        raise typer.Exit(130) from None
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:

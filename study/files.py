@@ -26,6 +26,8 @@ def check_target(path: Path) -> None:
     Raises FileNotWritten when `path` is a folder, or its nearest existing parent is none or is
     closed to this user.
     """
+    if str(path) == "-":
+        raise FileNotWritten("'-' is no file, and the standard output has the table; name a file")
     if path.is_dir():
         raise FileNotWritten(f"cannot write {path}: it is a folder; name a file in it")
     parent = path.absolute().parent

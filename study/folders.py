@@ -35,9 +35,15 @@ class ModelFolder:
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
-            raise ModelUnavailable(f"{self.path}: no such model folder")
+            raise ModelUnavailable(
+                f"{self.path}: no such model folder; name one that save_pretrained wrote, or a"
+                " model that `halfulp sweep --help` shows"
+            )
         if not (self.path / "config.json").is_file():
-            raise ModelUnavailable(f"{self.path}: has no config.json, so it is no model folder")
+            raise ModelUnavailable(
+                f"{self.path}: has no config.json, so it is no model folder;"
+                " save the model there with save_pretrained"
+            )
         if not self.weights:
             others = sorted(f.name for f in self.path.glob("*.bin")) or ["no weights at all"]
             raise ModelUnavailable(
@@ -90,7 +96,10 @@ class ModelFolder:
                 )
         except (OSError, SafetensorError, RuntimeError) as error:
             files = ", ".join(str(file) for file in self.weights)
-            raise CorruptedModel(f"{files}: the weights cannot be read ({error})") from error
+            raise CorruptedModel(
+                f"{files}: the weights cannot be read ({error});"
+                " copy or download the file again, or save the model anew with save_pretrained"
+            ) from error
         unset = sorted(report["missing_keys"])
         if unset:
             raise CorruptedModel(
@@ -133,7 +142,8 @@ def folder_of(name: str) -> ModelFolder:
     except Exception as error:  # http, cache and name errors share no base across versions
         raise ModelUnavailable(
             f"{name}: no such folder here, and the model hub did not give it"
-            f" ({type(error).__name__}: {error})"
+            f" ({type(error).__name__}: {error}); check the name, or download the model where there"
+            " is a network and name its folder"
         ) from error
     return ModelFolder(Path(path))
 

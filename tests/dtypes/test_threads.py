@@ -209,6 +209,9 @@ def test_a_number_of_threads_that_the_environment_gets_wrong(
     monkeypatch.setenv("HALFULP_NUM_THREADS", given)
     with pytest.raises(ValueError, match=f"HALFULP_NUM_THREADS={given!r}; allowed: 1 to 63"):
         get_num_threads()
+    small = "from halfulp.dtypes import round_to; round_to(1.5, 'bf16')"
+    done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True)
+    assert f"HALFULP_NUM_THREADS={given!r}; allowed: 1 to 63" in done.stderr
     with pytest.raises(ValueError, match="HALFULP_NUM_THREADS"):
         round_to(X, BF16)
     set_num_threads(2)  # what the program says is stronger

@@ -113,6 +113,11 @@ def test_an_unknown_flag_or_value_names_the_allowed_ones(flags: str, message: st
         AutoCast.parse(flags)
 
 
+def test_an_open_quote_is_told_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"the flags .* cannot be read .*close every quote"):
+        AutoCast.parse("--auto-cast 'matmult")
+
+
 def test_an_unknown_era_names_the_known_ones() -> None:
     with pytest.raises(UnknownFlag, match=", ".join(ERAS)):
         AutoCast.preset("inf3")

@@ -1,5 +1,6 @@
 """The command: its exits, its help, its files, and what it says when it is used wrongly."""
 
+import contextlib
 import csv
 import json
 import os
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 
 import halfulp
 from halfulp.study.artifacts import DATA
-from halfulp.study.cli import app
+from halfulp.study.cli import app, extras
 from halfulp.study.plan import plan
 from halfulp.study.store import Store
 
@@ -306,9 +307,9 @@ def test_what_cannot_run_is_named_and_ends_with_one(folder: Path, tmp_path: Path
     no_store.write_bytes(b"text" * 1000)
     runner = CliRunner()
     for more, message in (
-        (("--model", tmp_path / "missing"), "missing: no such model folder"),
+        (("--model", tmp_path / "missing"), "save_pretrained wrote, or"),
         (("--model", pickled), "pickled weights"),
-        (("--model", damaged), "cannot be read"),
+        (("--model", damaged), "copy or download the file again"),
         (("--model", folder, "--store", no_store), "no-store is damaged"),
         (("--model", "minilm", "--task", "sentiment", "--archive", folder), "cannot be read"),
     ):
@@ -317,6 +318,22 @@ def test_what_cannot_run_is_named_and_ends_with_one(folder: Path, tmp_path: Path
         assert result.exit_code == 1, result.output
         assert message in result.output.replace("\n  ", " ")
         assert isinstance(result.exception, SystemExit)
+
+
+def test_interrupted_before_the_work_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, extras():
+        raise KeyboardInterrupt
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err == "halfulp: stopped before the work began\n"
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--png"])
+def test_the_standard_output_is_no_file(option: str, tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        result = CliRunner().invoke(app, ["sweep", option, "-"])
+    assert result.exit_code == 2
+    assert "'-' is no file" in result.output
+    assert not list(tmp_path.iterdir())
 
 
 LIMITED = """
