@@ -105,7 +105,8 @@ def cache_refusal() -> str | None:
 def _warn_not_kept(folder: Path, reason: str | None) -> None:
     """Once for a folder and a reason, however many kernels it is."""
     warnings.warn(
-        f"{folder}: compiled kernels could not be kept ({reason}); they are compiled again next time",
+        f"{folder}: compiled kernels could not be kept ({reason});"
+        " they are compiled again next time",
         RuntimeWarning,
         stacklevel=2,
     )
