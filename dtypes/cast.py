@@ -9,27 +9,29 @@ import numpy.typing as npt
 
 from halfulp.dtypes.containers import Source, open_out, open_source
 from halfulp.dtypes.conversion import Conversion, Options, conversion
+from halfulp.dtypes.dtype_names import as_format
 from halfulp.dtypes.format import FloatFormat, Format
-from halfulp.dtypes.formats import parse_format
 from halfulp.dtypes.int_format import IntFormat
 from halfulp.dtypes.rounding import Rounding, Subnormals, choice
 
 Array = npt.NDArray[Any]
+#: A format, its name, or a type of numpy, ml_dtypes or torch (untyped).
+AnyFormat = Format | str | type[np.generic] | np.dtype[Any] | Any
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 @overload
 def round_to(
-    x: Array, fmt: Format | str, *, out: Array | None = ..., **options: Unpack[Options]
+    x: Array, fmt: AnyFormat, *, out: Array | None = ..., **options: Unpack[Options]
 ) -> Array: ...
 @overload
-def round_to(x: Any, fmt: Format | str, *, out: Any = ..., **options: Unpack[Options]) -> Any: ...
-def round_to(x: Any, fmt: Format | str, *, out: Any = None, **options: Unpack[Options]) -> Any:
+def round_to(x: Any, fmt: AnyFormat, *, out: Any = ..., **options: Unpack[Options]) -> Any: ...
+def round_to(x: Any, fmt: AnyFormat, *, out: Any = None, **options: Unpack[Options]) -> Any:
     """Each x[i] becomes the value of `fmt` that it is rounded to, once.
 
     x           numpy array (any strides, byte order), torch tensor, number, or sequence of numbers:
                 floats of up to 64 bits, those of ml_dtypes too, integers, bool
-    fmt         a format or its name
+    fmt         a format, its name, or a type of numpy, ml_dtypes or torch
     rounding    a `Rounding` or its name; default "nearest_even"
     overflow    an `Overflow` or its name, or the name of a library to do as it does
                 (`COMPATIBILITY`); default "inf"; integer formats always saturate
@@ -66,11 +68,11 @@ def round_to(x: Any, fmt: Format | str, *, out: Any = None, **options: Unpack[Op
 
 @overload
 def encode(
-    x: Array, fmt: Format | str, *, out: Array | None = ..., **options: Unpack[Options]
+    x: Array, fmt: AnyFormat, *, out: Array | None = ..., **options: Unpack[Options]
 ) -> Array: ...
 @overload
-def encode(x: Any, fmt: Format | str, *, out: Any = ..., **options: Unpack[Options]) -> Any: ...
-def encode(x: Any, fmt: Format | str, *, out: Any = None, **options: Unpack[Options]) -> Any:
+def encode(x: Any, fmt: AnyFormat, *, out: Any = ..., **options: Unpack[Options]) -> Any: ...
+def encode(x: Any, fmt: AnyFormat, *, out: Any = None, **options: Unpack[Options]) -> Any:
     """The code of the value of `fmt` that each x[i] is rounded to, once.
 
     returns    uint8, uint16 or uint32, the smallest that holds a code; for an IntFormat the
@@ -93,15 +95,15 @@ def encode(x: Any, fmt: Format | str, *, out: Any = None, **options: Unpack[Opti
 
 @overload
 def decode(
-    codes: Array, fmt: Format | str, *, subnormals: Subnormals | str = ..., out: Array | None = ...
+    codes: Array, fmt: AnyFormat, *, subnormals: Subnormals | str = ..., out: Array | None = ...
 ) -> Array: ...
 @overload
 def decode(
-    codes: Any, fmt: Format | str, *, subnormals: Subnormals | str = ..., out: Any = ...
+    codes: Any, fmt: AnyFormat, *, subnormals: Subnormals | str = ..., out: Any = ...
 ) -> Any: ...
 def decode(
     codes: Any,
-    fmt: Format | str,
+    fmt: AnyFormat,
     *,
     subnormals: Subnormals | str = Subnormals.KEEP,
     out: Any = None,
@@ -117,7 +119,7 @@ def decode(
     Raises TypeError for elements that are no integers, ValueError for integers that are no codes of
     `fmt`; else as `round_to`.
     """
-    fmt = parse_format(fmt) if isinstance(fmt, str) else fmt
+    fmt = as_format(fmt)
     flush = choice(Subnormals, subnormals, "subnormals")
     source = open_source(codes)
     if source.codes_of is not None or source.array.dtype.kind not in "iu":

@@ -9,27 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import formats
+from halfulp.dtypes.dtype_names import CODES
 from halfulp.dtypes.format import FloatFormat
 
 Array = npt.NDArray[Any]
 
-#: Types of numpy, ml_dtypes and torch whose elements are codes of a format.
-_CODES: dict[str, FloatFormat] = {
-    "float16": formats.FP16,
-    "bfloat16": formats.BF16,
-    "float8_e5m2": formats.E5M2,
-    "float8_e4m3": formats.E4M3,
-    "float8_e3m4": formats.E3M4,
-    "float8_e4m3fn": formats.E4M3FN,
-    "float8_e5m2fnuz": formats.E5M2FNUZ,
-    "float8_e4m3fnuz": formats.E4M3FNUZ,
-    "float8_e4m3b11fnuz": formats.E4M3B11FNUZ,
-    "float8_e8m0fnu": formats.E8M0FNU,
-    "float6_e3m2fn": formats.E3M2FN,
-    "float6_e2m3fn": formats.E2M3FN,
-    "float4_e2m1fn": formats.E2M1FN,
-}
 _NUMBERS = frozenset(
     {"float32", "float64", "bool"}
     | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -158,8 +142,8 @@ def _open_array(array: Array, *, scalar: bool) -> Source:
     dtype = array.dtype
     if dtype in _NATIVE:
         return Source(array, None, None, scalar)
-    if dtype.name in _CODES:
-        fmt = _CODES[dtype.name]
+    if dtype.name in CODES:
+        fmt = CODES[dtype.name]
         codes = array.view(f"u{dtype.itemsize}")
         if fmt.bits < 8:  # what stands in the other bits of the byte is not said
             codes = codes & np.uint8((1 << fmt.bits) - 1)
@@ -177,9 +161,9 @@ def _open_tensor(x: Any) -> Source:
         raise ValueError("a tensor on the meta device holds no numbers; give one with data")
     name = str(x.dtype).removeprefix("torch.")
     data = x.detach() if x.is_cpu else x.detach().cpu()
-    if name in _CODES:
+    if name in CODES:
         codes = data.resolve_neg().view(torch.uint16 if data.element_size() == 2 else torch.uint8)
-        return Source(codes.numpy(), _CODES[name], x.device)
+        return Source(codes.numpy(), CODES[name], x.device)
     if name in _NUMBERS:
         return Source(data.resolve_neg().numpy(), None, x.device)
     raise TypeError(f"elements of type {x.dtype} are not taken; allowed: {_ALLOWED}")

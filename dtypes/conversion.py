@@ -5,9 +5,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypedDict
 
 from halfulp.dtypes.compatibility import COMPATIBILITY, Compatibility
+from halfulp.dtypes.dtype_names import as_format
 from halfulp.dtypes.format import FloatFormat, Format
-from halfulp.dtypes.formats import parse_format
-from halfulp.dtypes.int_format import IntFormat
 from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
 
@@ -43,7 +42,7 @@ class Options(TypedDict, total=False):
 
 
 def conversion(
-    fmt: Format | str,
+    fmt: Any,
     *,
     rounding: Rounding | str = Rounding.NEAREST_EVEN,
     overflow: Overflow | Compatibility | str = Overflow.INF,
@@ -68,7 +67,7 @@ def conversion(
 def _checked(
     fmt: Any, rounding: Any, overflow: Any, subnormals: Any, nan: Any, random: Any
 ) -> Conversion:
-    fmt = fmt if isinstance(fmt, FloatFormat | IntFormat) else parse_format(fmt)
+    fmt = as_format(fmt)
     policy = COMPATIBILITY.get(overflow, overflow) if isinstance(overflow, str) else overflow
     if isinstance(policy, Compatibility):
         nan = policy.nan if nan is None else nan

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfulp.dtypes.checks import flag, integer
+from halfulp.dtypes.finfo import FloatInfo
 from halfulp.dtypes.int_format import IntFormat
 from halfulp.dtypes.rounding import choice
 
@@ -23,7 +24,7 @@ class Specials(StrEnum):
 
 
 @dataclass(frozen=True, repr=False)
-class FloatFormat:
+class FloatFormat(FloatInfo):
     """A binary floating-point format: sign, exponent field, trailing significand.
 
     exponent_bits   1 to 8
@@ -134,6 +135,31 @@ class FloatFormat:
         if not isinstance(fmt, cls):
             raise UnknownFormat(f"{text!r} names an integer format; IntFormat.parse reads it")
         return fmt
+
+    @classmethod
+    def from_dtype(cls, dtype: object) -> "FloatFormat":
+        """The format of a float type of numpy, ml_dtypes or torch.
+
+        Raises TypeError for what is no type, ValueError for one that is no such format.
+        """
+        from halfulp.dtypes.dtype_names import from_dtype
+
+        fmt = from_dtype(dtype)
+        if not isinstance(fmt, cls):
+            raise ValueError(f"{dtype} is an integer type; IntFormat.from_dtype reads it")
+        return fmt
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names of a named format that `parse_format` reads: "float16", "half"."""
+        from halfulp.dtypes.formats import aliases_of
+
+        return aliases_of(self)
+
+    def _repr_html_(self) -> str:
+        from halfulp.dtypes.html import format_html
+
+        return format_html(self)
 
     @property
     def default_bias(self) -> int:

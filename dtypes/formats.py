@@ -59,6 +59,7 @@ ALIASES: dict[str, str] = {
     # OCP MX 1.0; its E4M3 and E5M2 are e4m3fn and e5m2
     "ocp_e4m3": "e4m3fn",
     "ocp_e5m2": "e5m2",
+    "ocp_int8": "int8",
     "e8m0": "e8m0fnu",
     "e3m2": "e3m2fn",
     "e2m3": "e2m3fn",
@@ -122,6 +123,11 @@ def name_of(fmt: FloatFormat) -> str:
         if said
     ]
     return f"float({','.join(given)})"
+
+
+def aliases_of(fmt: Format) -> tuple[str, ...]:
+    """The other spellings of a named format; none for any other."""
+    return tuple(alias for alias, name in ALIASES.items() if FORMATS[name] == fmt)
 
 
 def _options(text: str) -> dict[str, int | Specials | bool] | None:

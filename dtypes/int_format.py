@@ -43,6 +43,36 @@ class IntFormat:
             raise UnknownFormat(f"{text!r} names a float format; FloatFormat.parse reads it")
         return fmt
 
+    @classmethod
+    def from_dtype(cls, dtype: object) -> "IntFormat":
+        """The format of an integer type of numpy, ml_dtypes or torch, of at most 32 bits.
+
+        Raises TypeError for what is no type, ValueError for one that is no such format.
+        """
+        from halfulp.dtypes.dtype_names import from_dtype
+
+        fmt = from_dtype(dtype)
+        if not isinstance(fmt, cls):
+            raise ValueError(f"{dtype} is a float type; FloatFormat.from_dtype reads it")
+        return fmt
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names that `parse_format` reads."""
+        from halfulp.dtypes.formats import aliases_of
+
+        return aliases_of(self)
+
+    def _repr_html_(self) -> str:
+        from halfulp.dtypes.html import format_html
+
+        return format_html(self)
+
+    @property
+    def kind(self) -> str:
+        """The letter "i" or "u", as numpy's iinfo has it."""
+        return "i" if self.signed else "u"
+
     @property
     def min(self) -> int:
         return -(1 << (self.bits - 1)) if self.signed else 0

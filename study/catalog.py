@@ -2,44 +2,72 @@
 
 from collections.abc import Sequence
 
-from halfulp.dtypes import FORMATS, FloatFormat, Format
+import numpy as np
+
+from halfulp.dtypes import FORMATS, FloatFormat, Format, decode
+from halfulp.dtypes.html import facts_of
 from halfulp.engines import CHIPS, Chip, UnsupportedFormat
+
+_BINADES = 20  # whose spacings are all shown
+_SHOWN_BITS = 8
 
 
 def formats() -> str:
     """Every named format, a line each."""
-    floats = [["name", "bits", "exponent", "mantissa", "bias", "max", "tiny", "smallest", "eps"]]
+    head = ["name", "bits", "exponent", "mantissa", "bias", "specials"]
+    floats = [[*head, "max", "tiny", "smallest", "eps"]]
     integers = [["name", "bits", "min", "max"]]
     for name, fmt in FORMATS.items():
         if isinstance(fmt, FloatFormat):
             layout = (fmt.bits, fmt.exponent_bits, fmt.mantissa_bits, fmt.bias)
             values = (fmt.max, fmt.tiny, fmt.smallest_subnormal, fmt.eps)
-            floats.append([name, *map(str, layout), *(f"{value:.6g}" for value in values)])
+            facts = [*map(str, layout), fmt.specials.value]
+            floats.append([name, *facts, *(f"{value:.6g}" for value in values)])
         else:
             integers.append([name, str(fmt.bits), str(fmt.min), str(fmt.max)])
-    others = "Any other: cfp8(E,M[,bias=B]) with E + M = 7, float(E,M[,bias=B]), int2 to int32"
+    others = (
+        "Any other: cfp8(E,M[,bias=B]) with E + M = 7,"
+        " float(E,M[,bias=B][,fn|fnuz|finite][,no_subnormals]), int2 to int32"
+    )
     return f"{aligned(floats)}\n{aligned(integers)}\n{others}\n"
 
 
 def one_format(fmt: Format) -> str:
-    """All facts of one format, a line each."""
+    """All facts of one format, a line each; spacings and values of a float format."""
+    text = f"{fmt.name}\n{aligned([[key, value] for key, value in facts_of(fmt).items()], left=2)}"
     if not isinstance(fmt, FloatFormat):
-        facts: dict[str, object] = {"bits": fmt.bits, "smallest": fmt.min, "largest": fmt.max}
-    else:
-        facts = {
-            "bits": fmt.bits,
-            "exponent bits": fmt.exponent_bits,
-            "mantissa bits": fmt.mantissa_bits,
-            "bias": fmt.bias,
-            "largest": f"{fmt.max!r}, code {fmt.max_code:#x}",
-            "smallest normal": repr(fmt.tiny),
-            "smallest subnormal": repr(fmt.smallest_subnormal),
-            "spacing at 1": repr(fmt.eps),
-            "infinity": "yes" if fmt.has_inf else "no",
-            "NaN": "no" if fmt.nan_code is None else f"yes, code {fmt.nan_code:#x}",
-        }
-    lines = [[key, str(value)] for key, value in facts.items()]
-    return f"{fmt.name}\n{aligned(lines, left=2)}"
+        return text
+    return f"{text}\n{_spacings(fmt)}\n{_values(fmt)}"
+
+
+def _spacings(fmt: FloatFormat) -> str:
+    """The spacing of the values in each binade; of many binades the ends."""
+    lines = [["from", "spacing"]]
+    if fmt.subnormals and fmt.mantissa_bits:
+        lines.append(["0", f"{fmt.smallest_subnormal:g}"])
+    binades = list(range(fmt.emin, fmt.emax + 1))
+    shown = binades if len(binades) <= _BINADES else [*binades[:4], None, *binades[-4:]]
+    for power in shown:
+        if power is None:
+            lines.append(["...", "..."])
+        else:
+            lines.append([f"{2.0**power:g}", f"{2.0 ** (power - fmt.mantissa_bits):g}"])
+    return aligned(lines)
+
+
+def _values(fmt: FloatFormat) -> str:
+    """What each code means, where one page holds them."""
+    if fmt.bits > _SHOWN_BITS:
+        return f"The {1 << fmt.bits} values are too many for a table.\n"
+    count = 1 << fmt.bits
+    width = min(16, count)
+    values = decode(np.arange(count), fmt).reshape(-1, width)
+    head = ["code", *(f"+{column:x}" for column in range(width))]
+    lines = [
+        [f"{row * width:#04x}", *(f"{value:g}" for value in line)]
+        for row, line in enumerate(values.tolist())
+    ]
+    return aligned([head, *lines])
 
 
 def policies() -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import halfulp
-from halfulp.study import verify_command
+from halfulp.study import format_commands, verify_command
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 
 if TYPE_CHECKING:
@@ -205,33 +205,12 @@ def _finish(
         fail("\nhalfulp: ".join(failures))
 
 
-@app.command(
-    epilog=_examples("halfulp formats", "halfulp formats --help", "halfulp formats | head -4")
-)
-def formats() -> None:
-    """List the named number formats."""
-    with extras():
-        from halfulp.study import catalog
-    say(catalog.formats())
-
-
-@app.command(
-    epilog=_examples(
-        "halfulp show e4m3", "halfulp show bfloat16", "halfulp show 'cfp8(2,5,bias=3)'"
-    )
-)
-def show(
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="A name, see `halfulp formats`.")],
-) -> None:
-    """Show all facts of one number format."""
-    with extras():
-        from halfulp.dtypes import parse_format
-        from halfulp.study import catalog
-    try:
-        fmt = parse_format(name)
-    except ValueError as error:
-        usage("FORMAT", str(error))
-    say(catalog.one_format(fmt))
+for _command, _lines in (
+    (format_commands.formats, format_commands.FORMATS_EXAMPLES),
+    (format_commands.show, format_commands.SHOW_EXAMPLES),
+    (format_commands.explain, format_commands.EXPLAIN_EXAMPLES),
+):
+    app.command(epilog=_examples(*_lines))(_command)
 
 
 @app.command(

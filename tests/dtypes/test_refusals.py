@@ -57,7 +57,8 @@ untyped_encode: Any = encode
         ),
         (lambda: round_to(X, "bf17"), ValueError, "no format is called 'bf17'; did you mean bf16"),
         (lambda: untyped_round_to(X, None), TypeError, "a format name is a string, not NoneType"),
-        (lambda: untyped_round_to(X, np.float16), TypeError, "a format name is a string, not type"),
+        (lambda: untyped_round_to(X, float), TypeError, "a format name is a string, not type"),
+        (lambda: untyped_round_to(X, np.complex64), ValueError, "complex64'> has no format here"),
         (
             lambda: round_to(X, BF16, rounding="up"),
             ValueError,

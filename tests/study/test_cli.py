@@ -27,7 +27,7 @@ from halfulp.study.plan import plan
 from halfulp.study.store import Store
 
 HALFULP = [sys.executable, "-m", "halfulp"]
-COMMANDS = ("sweep", "formats", "show", "policies", "chips", "doctor")
+COMMANDS = ("sweep", "formats", "show", "explain", "policies", "chips", "doctor")
 PROMISED = ("fp32", "bf16-matmult", "e4m3-matmult-scaled")
 SMALL: dict[str, Any] = {
     "vocab_size": 8192,
