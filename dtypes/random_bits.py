@@ -49,7 +49,7 @@ class GivenBits:
     random_bits   1 to 32
     """
 
-    values: npt.NDArray[np.uint32]
+    values: npt.NDArray[Any]
     random_bits: int
 
     def __post_init__(self) -> None:

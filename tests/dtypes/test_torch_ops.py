@@ -46,7 +46,7 @@ def test_the_operators_are_registered_as_torch_asks(fmt: Format, dtype: torch.dt
     x = X.to(dtype)
     leaf = x.clone().requires_grad_() if dtype.is_floating_point else x
     for gradient in ("straight_through", "zero_outside"):
-        given = (leaf, fmt.name, WORDS, [], None, gradient)
+        given: tuple[Any, ...] = (leaf, fmt.name, WORDS, [], None, gradient)
         torch.library.opcheck(OPERATORS.round_to.default, given)
     codes = encode(x, fmt)
     torch.library.opcheck(OPERATORS.encode.default, (x.t(), fmt.name, WORDS, [], None))
