@@ -87,17 +87,31 @@ def _encode_fixed(inputs: list[Lanes], given: Given) -> Bodies:
     return _fixed_code(inputs[0] & MAGNITUDE32, inputs[0], given), []
 
 
-def _decode_fixed(inputs: list[Lanes], given: Given) -> Bodies:
-    """Integers to the float32 bits of what they stand for."""
-    whole = inputs[0].convert("sext", I32).convert("sitofp", F32)
-    return (whole * given["unit"].bits(F32)).bits(I32), []
+def _scaled(element: Lanes, scale: Lanes) -> Lanes:
+    """float32 bits of element * scale, which is exact but for e8m0's ends; NaN is canonical."""
+    result = element * scale
+    return result.is_nan().where(result.bits(I32).like(NAN32), result.bits(I32))
 
 
-def _apply(element: Lanes, scale: Lanes, given: Given) -> Lanes:
-    """element * scale, which is exact but for e8m0's ends, times the tensor scale."""
-    result = element.bits(F32) * scale * given["tensor_scale"].bits(F32)
-    bits = result.bits(I32)
-    return result.is_nan().where(bits.like(NAN32), bits)
+def _decode_fixed(code: Lanes, scale: Lanes, given: Given) -> Lanes:
+    """Integers to the float32 bits of what they stand for, times their scale."""
+    whole = code.convert("sext", I32).convert("sitofp", F32)
+    return _scaled(whole * given["unit"].bits(F32), scale)
+
+
+def _decode_float(code: Lanes, scale: Lanes, given: Given) -> Lanes:
+    """Codes of a float element (parameters32) to float32 bits, times both scales."""
+    code = code.convert("zext", I32)
+    magnitude = code & given["magnitude_codes"]
+    below = (magnitude.convert("sitofp", F32) * given["subnormal_scale"].bits(F32)).bits(I32)
+    above = (magnitude << given["shift"]) + given["base"]
+    value = (magnitude < given["normal_code"]).where(below, above)
+    infinite = magnitude.equals(given["infinity_found"])
+    special = infinite.where(value.like(INF32), value.like(NAN32))
+    value = (magnitude > given["max_code"]).where(special, value)
+    element = value | ((code >> given["sign_shift"]) << 31)
+    # the tensor scale comes last: the first product is exact
+    return _scaled(element.bits(F32) * scale, given["tensor_scale"].bits(F32))
 
 
 def _wide(given: Given, name: str) -> Lanes:
@@ -166,7 +180,8 @@ encode_quotients = block_loop(
     "halfulp_encode_quotients", _encoder(_quotient, _float_code), I32, I8, ELEMENT_NAMES
 )
 divide_blocks_wide = block_loop("halfulp_divide_wide", _divide_wide, I64, I64, TENSOR_NAMES)
-scale_blocks = block_loop("halfulp_scale_blocks", _apply, I32, I32, TENSOR_NAMES)
+decode_floats = block_loop("halfulp_decode_floats", _decode_float, I8, I32, ELEMENT_NAMES)
+decode_fixed = block_loop("halfulp_decode_fixed", _decode_fixed, I8, I32, FIXED_NAMES)
 power_code_loop = lane_loop("halfulp_power_code", _power_code, [I64], I8, POWER_NAMES, lanes=8)
 scale_quotient_loop = lane_loop(
     "halfulp_scale_quotient", _scale_quotient, [I64], I64, QUOTIENT_NAMES, lanes=8
@@ -174,4 +189,3 @@ scale_quotient_loop = lane_loop(
 power_loop = lane_loop("halfulp_power", _power, [I8], I32)
 inverse_loop = lane_loop("halfulp_inverse", _inverse, [I8], I32)
 encode_fixed_loop = lane_loop("halfulp_encode_fixed", _encode_fixed, [I32], I8, FIXED_NAMES)
-decode_fixed_loop = lane_loop("halfulp_decode_fixed", _decode_fixed, [I8], I32, FIXED_NAMES)

@@ -3,7 +3,8 @@
 from halfulp.dtypes.block_codec import (
     block_maxima,
     block_maxima_wide,
-    decode_fixed_loop,
+    decode_fixed,
+    decode_floats,
     divide_blocks_wide,
     encode_fixed_loop,
     encode_fixed_powers,
@@ -12,7 +13,6 @@ from halfulp.dtypes.block_codec import (
     inverse_loop,
     power_code_loop,
     power_loop,
-    scale_blocks,
     scale_quotient_loop,
 )
 from halfulp.dtypes.block_layout import LANES
@@ -102,22 +102,21 @@ def _run_encode_quotients(arguments: int) -> None:
 @kernel
 def _run_decode(arguments: int) -> None:
     """float32 numbers from codes and scales of any kind."""
-    (codes, scales, target, element, tensor, scale, blocks, slot, streaming, fixed, powers,
-     scratch) = unpack(arguments, 12)  # fmt: skip
+    (codes, scales, target, element, scale, blocks, slot, streaming, fixed, powers,
+     scratch) = unpack(arguments, 11)  # fmt: skip
     values = scratch + _VALUES
     step = CHUNK // slot
     for start in range(0, blocks, step):
         n, at = min(step, blocks - start), start * slot
-        if fixed != 0:
-            decode_fixed_loop((codes + at, scratch, element, 0, n * slot, 0))
-        else:
-            decode8_loop((codes + at, scratch, element, 0, n * slot, 0))
         if powers != 0:
             power_loop((scales + start, values, 0, 0, n, 0))
         else:
             decode8_loop((scales + start, values, scale, 0, n, 0))
         place = target + 4 * at
-        scale_blocks((scratch, place, values, tensor, n, slot // LANES, streaming))
+        if fixed != 0:
+            decode_fixed((codes + at, place, values, element, n, slot // LANES, streaming))
+        else:
+            decode_floats((codes + at, place, values, element, n, slot // LANES, streaming))
 
 
 MAXIMA, DECODE = _run_maxima, _run_decode

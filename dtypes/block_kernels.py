@@ -92,7 +92,7 @@ def decode(codes: Array, scales: Array, out: Array, fmt: BlockFormat, tensor: fl
     """Fill `out`, float32."""
     slot = slot_of(fmt.block_size)
     places = [(codes, slot), (scales, 1), (out, 4 * slot)]
-    given = [_element(fmt, tensor), _tensor(tensor), _scale(fmt)]
+    given = [_element(fmt, tensor), _scale(fmt)]
     kinds = _fixed(fmt), int(fmt.has_power_scale)
     _run(block_drivers.DECODE, places, given, slot, int(_streams(out)), *kinds)
 
