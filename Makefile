@@ -39,7 +39,7 @@ check: $(INSTALLED)
 	$(RUN) -m pytest $(ARGS)
 
 bench: $(INSTALLED)
-	@for name in cast matmul forward; do \
+	@for name in cast blocks matmul forward; do \
 		echo "benchmarks/speed/$$name.py"; $(RUN) "benchmarks/speed/$$name.py" $(ARGS) || exit 1; \
 	done
 
