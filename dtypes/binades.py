@@ -26,7 +26,7 @@ _SIGNIFICANDS = 1 << 23
 class _Binade:
     """Patterns of one sign whose numbers share the exponent: [first, stop).
 
-    A number is (pattern - offset) * 2^scale. Zero is a binade by itself, with exponent -127.
+    A number is (pattern - offset) * 2^scale. Zero is a binade by itself, below all others.
     """
 
     first: int
@@ -38,7 +38,7 @@ class _Binade:
 
 def _binades() -> Iterator[_Binade]:
     for sign in (0, SIGN):
-        yield _Binade(sign, sign + 1, sign, -127, -149)
+        yield _Binade(sign, sign + 1, sign, -150, -149)
         for power in range(23):
             first = sign + (1 << power)
             yield _Binade(first, sign + (2 << power), sign, power - 149, -149)
@@ -103,9 +103,9 @@ class Binades:
         """Codes and float32 patterns of the results of significands of one binade."""
         fmt, made = self.fmt, self.made
         negative = binade.first >= SIGN
-        if made.subnormals is Subnormals.FLUSH_INPUTS and binade.exponent < -126:
-            significands = np.zeros_like(significands)
         exponent = max(binade.exponent, fmt.emin)
+        if made.subnormals is Subnormals.FLUSH_INPUTS and binade.exponent < -126:
+            significands, exponent = np.zeros_like(significands), fmt.emin
         unit = exponent - fmt.mantissa_bits
         # a significand has 24 bits: 26 dropped ones are as good as more
         dropped = min(unit - binade.scale, 26)
