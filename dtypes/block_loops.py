@@ -96,6 +96,34 @@ def maxima_loop(name: str, kind: Any) -> Any:
 BlockBody = Callable[[Lanes, Lanes, Given], Lanes]
 
 
+def _map_blocks(
+    builder: ir.IRBuilder, places: list[ir.Value], counts: list[ir.Value], given: Given,
+    body: BlockBody, kinds: tuple[Any, Any], bypass: bool,
+) -> None:  # fmt: skip
+    """target = body(source, value of the block) for every vector of every block."""
+    source, target, values = places
+    blocks, vectors = counts
+    kind, output = kinds
+
+    def one_block(block: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+        place = builder.inttoptr(_place(builder, values, block, 4), I32.as_pointer())
+        value = Lanes(builder, splat(builder, builder.load(place), LANES)).bits(F32)
+        first = builder.mul(block, vectors)
+
+        def one_vector(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            number = builder.add(first, index)
+            place = _place(builder, source, number, BYTES[kind] * LANES)
+            result = body(load(builder, place, kind, LANES), value, given)
+            place = _place(builder, target, number, BYTES[output] * LANES)
+            store(builder, result, place, bypass)
+            return []
+
+        _count_loop(builder, "vectors", vectors, [], one_vector)
+        return []
+
+    _count_loop(builder, "blocks", blocks, [], one_block)
+
+
 def block_loop(
     name: str, body: BlockBody, kind: Any, output: Any, parameters: tuple[str, ...] = ()
 ) -> Any:
@@ -106,35 +134,16 @@ def block_loop(
     """
 
     def build(function: ir.Function) -> None:
-        source, target, values, parameter_base, blocks, vectors, streaming = function.args
+        *places, parameter_base, blocks, vectors, streaming = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = load_parameters(builder, parameter_base, parameters, LANES)
         names = (builder.append_basic_block(name) for name in ("fast", "plain", "end"))
         fast, plain, end = names
         builder.cbranch(builder.icmp_signed("!=", streaming, I64(0)), fast, plain)
-
-        def over_blocks(bypass: bool) -> None:
-            def one_block(block: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                place = builder.inttoptr(_place(builder, values, block, 4), I32.as_pointer())
-                value = Lanes(builder, splat(builder, builder.load(place), LANES)).bits(F32)
-                first = builder.mul(block, vectors)
-
-                def one_vector(index: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-                    number = builder.add(first, index)
-                    place = _place(builder, source, number, BYTES[kind] * LANES)
-                    result = body(load(builder, place, kind, LANES), value, given)
-                    place = _place(builder, target, number, BYTES[output] * LANES)
-                    store(builder, result, place, bypass)
-                    return []
-
-                _count_loop(builder, "vectors", vectors, [], one_vector)
-                return []
-
-            _count_loop(builder, "blocks", blocks, [], one_block)
-
         for block, bypass in ((fast, True), (plain, False)):
             builder.position_at_end(block)
-            over_blocks(bypass)
+            kinds = kind, output
+            _map_blocks(builder, places, [blocks, vectors], given, body, kinds, bypass)
             if bypass:
                 builder.fence("seq_cst")
             builder.branch(end)

@@ -81,10 +81,21 @@ def encode_blocks(
     source = open_source(x)
     where = layout(source.array.shape, axis, fmt)
     codes, scales = _code_targets(source, where, fmt, out)
+    tensor = _encode(where, _plain(source), codes, scales, fmt, rule, given)
+    kept = np.float32(tensor) if fmt.tensor_scale else None
+    if out is not None:
+        return BlockCodes(*out, kept)
+    return BlockCodes(source.give_back(codes), source.give_back(scales), kept)
 
+
+def _encode(
+    where: Layout, x: Array, codes: Array, scales: Array, fmt: BlockFormat, rule: ScaleRule,
+    given: float | None,
+) -> float:  # fmt: skip
+    """Fill codes and scales; returns the tensor scale, that given or that found."""
     from halfulp.dtypes import block_kernels  # numba, which takes its time, when needed
 
-    slots = where.fill(_plain(source))
+    slots = where.fill(x)
     tensor, found = 1.0, None
     if not fmt.has_power_scale:
         found = block_kernels.maxima(slots, fmt)
@@ -94,10 +105,7 @@ def encode_blocks(
     block_kernels.encode(slots, code_slots, scale_slots, fmt, rule, tensor, found)
     where.empty(code_slots, codes)
     where.empty_scales(scale_slots, scales)
-    kept = np.float32(tensor) if fmt.tensor_scale else None
-    if out is not None:
-        return BlockCodes(*out, kept)
-    return BlockCodes(source.give_back(codes), source.give_back(scales), kept)
+    return tensor
 
 
 def decode_blocks(

@@ -28,7 +28,7 @@ from halfulp.dtypes import (
     cfp8,
     parse_block_format,
 )
-from halfulp.dtypes.block_format import BLOCK_ALIASES
+from halfulp.dtypes.block_format import BLOCK_ALIASES, LARGEST_TENSOR_SCALE, LEAST_TENSOR_SCALE
 
 #: element, block, scale, tensor scale, largest element, its exponent, bits a value: OCP MX 1.0,
 #: tables 1 to 7; NVFP4: NVIDIA.
@@ -101,6 +101,14 @@ def test_it_is_frozen_and_keeps_plain_numbers() -> None:
     assert fmt == MXFP4 and type(fmt.block_size) is int
     with pytest.raises(FrozenInstanceError):
         fmt.block_size = 16  # type: ignore[misc]
+
+
+def test_an_element_may_reach_the_ends_and_no_further() -> None:
+    assert LEAST_TENSOR_SCALE.hex() == "0x1.0000000000000p-126"
+    assert LARGEST_TENSOR_SCALE.hex() == "0x1.0000000000000p+119"
+    assert BlockFormat(FloatFormat(5, 2, bias=19), 32, E8M0FNU).element_emax == 11
+    with pytest.raises(ValueError, match=r"from 2\^-21 to 2\^10.* least 2\^-20.*less than 2\^16"):
+        BlockFormat(FloatFormat(5, 2, bias=20), 32, E8M0FNU)
 
 
 def test_integer_elements_are_fractions() -> None:
