@@ -1,6 +1,7 @@
 """Why a number became what it became in a format: step by step, by the exact reference."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from halfulp.dtypes import FP32, FloatFormat, Overflow, Rounding, Subnormals, encode
-from halfulp.dtypes.reference import Special, exact, nearest_code, value
+from halfulp.dtypes import FP32, FloatFormat, GivenBits, Overflow, Rounding, Subnormals, encode
+from halfulp.dtypes.reference import Noise, Special, exact, nearest_code, value
 from halfulp.dtypes.reference_rounding import exponent
 
 #: What each rounding does between two neighbors, in words.
@@ -20,9 +21,13 @@ RULES: dict[Rounding, str] = {
     Rounding.TOWARD_POSITIVE: "the greater one",
     Rounding.TOWARD_NEGATIVE: "the lesser one",
     Rounding.TO_ODD: "the one whose last bit is 1",
-    Rounding.STOCHASTIC: "by chance: the farther from zero with the share that x lies beyond the"
-    " nearer",
+    Rounding.STOCHASTIC: "by chance: the farther from zero with the share that x lies on the way"
+    " there, cut to the number of random bits",
 }
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,4})?")
+_HEXADECIMAL = re.compile(r"([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?[0-9]{1,4}))?")
+#: The least and the greatest draw, of 32 bits.
+_DRAWS = (Noise(0, 32), Noise((1 << 32) - 1, 32))
 _TINY = {"float32": 2.0**-126, "float64": 2.0**-1022}
 
 
@@ -44,18 +49,29 @@ def read_number(text: str) -> float | Fraction:
     Raises ValueError with what is allowed.
     """
     plain = text.strip().lower()
-    try:
-        if plain.lstrip("+-") in ("inf", "infinity", "nan"):
-            return float(plain)
-        if "0x" in plain:
-            return float.fromhex(plain)
-        number = Fraction(plain)
-    except (ValueError, ZeroDivisionError, OverflowError):
+    if plain.lstrip("+-") in ("inf", "infinity", "nan"):
+        return float(plain)
+    number = _fraction(plain)
+    if number is None:
         raise ValueError(
             f"{text!r} is no number; give a decimal (1.5, 1e-3), a hexadecimal (0x1.8p3),"
-            " inf or nan"
-        ) from None
+            " with an exponent of at most four digits, inf or nan"
+        )
     return -0.0 if number == 0 and plain.startswith("-") else number
+
+
+def _fraction(text: str) -> Fraction | None:
+    """A decimal or hexadecimal number exactly; float.fromhex would round it."""
+    try:
+        if _DECIMAL.fullmatch(text):
+            return Fraction(text)
+        match = _HEXADECIMAL.fullmatch(text)
+        if match is None or not match[2] + match[3]:
+            return None
+        power = int(match[4] or 0) - 4 * len(match[3])
+        return int(f"{match[1]}{match[2]}{match[3]}", 16) * Fraction(2) ** power
+    except ValueError:  # more digits than Python reads
+        return None
 
 
 def explain(question: Question) -> str:
@@ -64,10 +80,9 @@ def explain(question: Question) -> str:
 
 
 def _lines(question: Question) -> Iterator[str]:
-    fmt, given = question.fmt, read_number(question.text)
+    given = read_number(question.text)
     x, lines = _as_source(given, question)
     yield from lines
-    code = None if question.rounding is Rounding.STOCHASTIC else _answer(x, question)
     number = exact(x)
     if isinstance(number, Fraction) and number != 0:
         flushed = abs(number) < Fraction(_TINY[question.source])
@@ -77,10 +92,20 @@ def _lines(question: Question) -> Iterator[str]:
             yield from _neighbors(number, question)
     else:
         yield f"special      {_words(number, question)}"
-    if code is None:
+    draws = _DRAWS if question.rounding is Rounding.STOCHASTIC else (None,)
+    if len({_answer(x, question, draw) for draw in draws}) == 1:
+        yield from _result(x, question, draws[0])
         return
+    for draw, words in zip(draws, ("least", "greatest"), strict=True):
+        yield f"draw         the {words} random bits"
+        yield from _result(x, question, draw)
+
+
+def _result(x: float, question: Question, draw: Noise | None) -> Iterator[str]:
+    """What x becomes by the reference, and whether the kernel agrees."""
+    fmt, code = question.fmt, _answer(x, question, draw)
     if question.subnormals is Subnormals.FLUSH_OUTPUTS:
-        kept = _answer(x, dataclasses.replace(question, subnormals=Subnormals.KEEP))
+        kept = _answer(x, dataclasses.replace(question, subnormals=Subnormals.KEEP), draw)
         if kept != code:
             yield f"flushed      {_shown(kept, fmt)} is subnormal, and becomes zero"
     yield f"result       {_shown(code, fmt)}"
@@ -92,6 +117,7 @@ def _lines(question: Question) -> Iterator[str]:
             overflow=question.overflow,
             subnormals=question.subnormals,
             nan="zero",
+            random=None if draw is None else GivenBits(np.array([draw.value]), draw.bits),
         )
     agreed = int(got[0]) == code
     yield f"kernel       {'the same code' if agreed else f'DIFFERS: {int(got[0]):#x}'}"
@@ -120,7 +146,7 @@ def _nearest_float64(given: float | Fraction) -> float:
         return float("-inf") if given < 0 else float("inf")
 
 
-def _answer(x: float, question: Question) -> int:
+def _answer(x: float, question: Question, draw: Noise | None) -> int:
     return nearest_code(
         x,
         question.fmt,
@@ -129,6 +155,7 @@ def _answer(x: float, question: Question) -> int:
         subnormals=question.subnormals,
         source_tiny=_TINY[question.source],
         nan="zero",
+        noise=draw,
     )
 
 
@@ -151,10 +178,17 @@ def _neighbors(number: Fraction, question: Question) -> Iterator[str]:
         half = Fraction(1, 2)
         side = "at" if share == half else "below" if share < half else "above"
         middle = float(below + unit / 2)
-        yield f"midpoint     {sign}{middle!r}: x lies {float(share)!r} of the way, {side} it"
+        yield f"midpoint     {sign}{middle!r}: x lies {_exactly(share)} of the way, {side} it"
         yield f"rule         {question.rounding.value}: {RULES[question.rounding]}"
     if above > Fraction(fmt.max) and (share or below > Fraction(fmt.max)):
         yield f"overflow     past {fmt.max!r} the policy is {question.overflow.value!r}"
+
+
+def _exactly(share: Fraction) -> str:
+    """A part of a spacing; its denominator is a power of two."""
+    power = share.denominator.bit_length() - 1
+    text = f"{share.numerator}/2^{power}"
+    return f"{text} = {float(share)!r}" if float(share) == share else text
 
 
 def _grid(size: Fraction, fmt: FloatFormat) -> tuple[Fraction, Fraction]:

@@ -49,7 +49,8 @@ def test_an_explanation_step_by_step() -> None:
         "spacing      32.0 (e4m3fn, around x)\n"
         "toward zero  416.0  code 0x7d, 0 1111 101\n"
         "away         448.0  code 0x7e, 0 1111 110\n"
-        "midpoint     432.0: x lies 0.4999999999999982 of the way, below it\n"
+        "midpoint     432.0: x lies 281474976710655/2^49 = 0.4999999999999982 of the way,"
+        " below it\n"
         "rule         nearest_even: the nearer one; at the midpoint the one whose last bit is 0\n"
         "result       416.0, code 0x7d, 0 1111 101\n"
         "kernel       the same code\n",
@@ -68,7 +69,11 @@ def test_an_explanation_step_by_step() -> None:
         (("0x1p-9", "e4m3", "--subnormals", "flush_outputs"), ["is subnormal, and becomes zero"]),
         (("1e-40", "bf16", "--source", "float32", "--subnormals", "flush_inputs"),
          ["it is subnormal in float32, and taken for zero"]),
-        (("1.07", "e4m3", "--rounding", "stochastic"), ["0.56", "by chance"]),
+        (("1.07", "e4m3", "--rounding", "stochastic"),
+         ["0.56", "by chance", "greatest random bits\nresult       1.125,"]),
+        (("inf", "e4m3", "--rounding", "stochastic"), ["result       inf, code 0x78"]),
+        (("0x1.10000000000001p0", "e4m3"), ["is no float64: rounded to x first", "at it"]),
+        (("0x1p-1074", "float(5,2,bias=-20)"), ["1/2^1093 of the way"]),
         (("1.125", "e4m3"), ["x is a value of the format"]),
         (("0.001", "float(4,3,no_subnormals)"), ["between zero and the smallest value"]),
         (("--", "-0.0", "bf16"), ["special      zero", "result       -0.0, code 0x8000"]),
@@ -86,6 +91,8 @@ def test_what_matters_is_told(arguments: tuple[str, ...], words: list[str]) -> N
     [
         (("explain", "x", "e4m3"), "'x' is no number; give a decimal"),
         (("explain", "1/0", "e4m3"), "is no number"),
+        (("explain", "1e99999999", "e4m3"), "an exponent of at most four digits"),
+        (("explain", "0x.p1", "e4m3"), "is no number"),
         (("explain", "1", "e4mm"), "did you mean e4m3"),
         (("explain", "1", "int8"), "int8 is an integer format; give a float format"),
         (("explain", "1", "e4m3", "--rounding", "up"), "--rounding: rounding='up' is not known"),
@@ -117,4 +124,6 @@ def test_an_explanation_ends_where_the_cast_ends(
 def test_numbers_are_read_exactly() -> None:
     assert read_number("0.1") == Fraction(1, 10)
     assert read_number("0x1.8p3") == 12.0 and read_number(" -Inf ") == float("-inf")
-    assert str(read_number("-0")) == "-0.0"
+    assert read_number("0x1.00000000000000001p0") == 1 + Fraction(1, 16**17)
+    assert read_number("-0x.8") == Fraction(-1, 2)
+    assert str(read_number("-0")) == str(read_number("-0x0p1")) == "-0.0"
