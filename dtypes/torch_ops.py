@@ -1,7 +1,7 @@
 """Casts as operators of torch: with a gradient, inside compiled, exported and vmapped functions.
 
 Importing this module registers them: torch.ops.halfulp.round_to, encode and decode. They run the
-kernels of `halfulp.dtypes` on the CPU, so that the bits are the same.
+kernels of `halfulp.dtypes` on the CPU, and torch's own integers on other devices: the same bits.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halfulp.dtypes import cast
+from halfulp.dtypes import cast, torch_integers
 from halfulp.dtypes.conversion import Conversion, conversion
 from halfulp.dtypes.dtype_names import as_format
 from halfulp.dtypes.format import FloatFormat, Format
@@ -71,6 +71,29 @@ def _encode(x: Tensor, fmt: str, words: str, philox: Sequence[int], noise: Tenso
 def _decode(codes: Tensor, fmt: str, subnormals: str) -> Tensor:
     result: Tensor = cast.decode(codes, fmt, subnormals=subnormals)
     return result.contiguous()
+
+
+def _by_integers(
+    x: Tensor, fmt: str, words: str, philox: Sequence[int], noise: Tensor | None, gradient: str
+) -> Tensor:
+    """`round_to` where the kernels do not reach."""
+    host = None if noise is None else noise.cpu()
+    return torch_integers.round_to(x, conversion(fmt, **_options(words, philox, host)))
+
+
+def _codes_by_integers(
+    x: Tensor, fmt: str, words: str, philox: Sequence[int], noise: Tensor | None
+) -> Tensor:
+    """`encode` where the kernels do not reach."""
+    host = None if noise is None else noise.cpu()
+    made = conversion(fmt, **_options(words, philox, host))
+    return torch_integers.encode(x, made).to(_code_type(made.fmt))
+
+
+#: Devices whose tensors stay there: rounded by torch's own integers.
+_FAR = ("cuda", "mps", "xpu")
+_round_to.register_kernel(_FAR, _by_integers)
+_encode.register_kernel(_FAR, _codes_by_integers)
 
 
 @_round_to.register_fake
