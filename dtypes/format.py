@@ -178,7 +178,7 @@ class FloatFormat(FloatInfo):
 
     @property
     def precision(self) -> int:
-        """Significant bits, the implicit one included."""
+        """Significant bits, the implicit one included; numpy's finfo counts decimal digits."""
         return self.mantissa_bits + 1
 
     @property

@@ -1,5 +1,6 @@
 """Names, types of other libraries and numpy's finfo: both ways, and what is shown in a notebook."""
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -140,7 +141,8 @@ def test_iinfo_s_names_say_what_numpy_says(name: str) -> None:
 @given(float_formats())
 def test_a_format_is_a_value(fmt: FloatFormat) -> None:
     again = pickle.loads(pickle.dumps(fmt))
-    assert again == fmt and hash(again) == hash(fmt) and again is not None
+    assert again == fmt and hash(again) == hash(fmt)
+    assert copy.copy(fmt) == copy.deepcopy(fmt) == fmt
     assert {fmt: 1}[eval(repr(fmt))] == 1
     assert str(fmt) == fmt.name and FloatFormat.parse(fmt.name) == fmt
 
