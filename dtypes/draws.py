@@ -8,7 +8,7 @@ with the fractions of the two neighbors.
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -89,11 +89,12 @@ def verify_draws(
 
 def inputs_of(fmt: FloatFormat) -> list[int]:
     """float32 patterns: values of the format, some between each and the next, and specials."""
-    codes = list(range(fmt.max_code + 1))
+    every = range(fmt.max_code + 1)  # of fp32 too many for a list
+    codes: Sequence[int] = every
     random = np.random.default_rng(0)
-    if len(codes) > _CHOSEN:
-        ends = {*codes[:4], *codes[-4:], 1 << fmt.mantissa_bits, (1 << fmt.mantissa_bits) - 1}
-        codes = sorted(ends | set(random.choice(len(codes), _CHOSEN - len(ends)).tolist()))
+    if len(every) > _CHOSEN:
+        ends = {*every[:4], *every[-4:], 1 << fmt.mantissa_bits, (1 << fmt.mantissa_bits) - 1}
+        codes = sorted(ends | set(random.integers(0, len(every), _CHOSEN - len(ends)).tolist()))
     finite = INFINITY - 1
     found = {1, TINY_PATTERN - 1, TINY_PATTERN, finite, INFINITY, NAN, 0}
     for code in codes:
