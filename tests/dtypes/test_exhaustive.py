@@ -117,7 +117,7 @@ def test_the_search_and_the_rule_say_the_same(fmt: FloatFormat, rounding: Roundi
     search = Intervals(case)
     judges: list[Judge] = [search, Binades(case)]
     place = search.starts[len(search.starts) // 3]
-    for start in (0, 1 << 23, place - 1000, 0x7F7FFF00, 0x80000000, 0xFF7FFF00):
+    for start in (0, 1 << 23, max(place - 1000, 0), 0x7F7FFF00, 0x80000000, 0xFF7FFF00):
         said = [(np.empty(2048, np.int64), np.empty(2048, np.uint32)) for _ in judges]
         for judge, arrays in zip(judges, said, strict=True):
             judge.expect(start, *arrays)
