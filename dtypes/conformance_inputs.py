@@ -1,0 +1,138 @@
+"""The inputs that tell casts apart, and what each of them must become."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from halfulp.dtypes import reference
+from halfulp.dtypes.conversion import Conversion
+from halfulp.dtypes.format import FloatFormat
+
+Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+#: The types that a cast under test may take, and the unsigned integers of their patterns.
+SOURCES: dict[str, np.dtype[Any]] = {
+    "float16": np.dtype("u2"),
+    "float32": np.dtype("u4"),
+    "float64": np.dtype("u8"),
+}
+#: Formats up to this width are covered code by code.
+WHOLE_BITS = 8
+# Of each binade of a wider format: its ends, where carries are, and its middle.
+_ENDS = 3
+
+
+@lru_cache(64)
+def inputs(fmt: FloatFormat, source: str) -> Floats:
+    """Every boundary of `fmt` and what stands beside it, as a read-only array of type `source`.
+
+    For both signs: values, midpoints, midpoints plus and minus a quarter ulp, the neighbors of each
+    in the source's type, zeros, infinities, the source's own extremes; NaN where `fmt` has one. For
+    formats up to 8 bits all values, and all 65,536 patterns of bfloat16 (of float16 from float16);
+    for wider ones the values at both ends and in the middle of each binade.
+
+    Ordered by value, -0 before +0, NaN last; no pattern twice.
+    """
+    kind = np.dtype(source).type
+    with np.errstate(over="ignore"):
+        near: Floats = _boundaries(fmt).astype(kind)
+    near = near[np.isfinite(near)]
+    info = np.finfo(kind)
+    special: Floats = np.array(
+        [0, info.smallest_subnormal, info.tiny, 1, info.max, np.inf], dtype=kind
+    )
+    largest, zero = kind(np.inf), kind(-np.inf)
+    with np.errstate(over="ignore", under="ignore"):
+        parts = [near, np.nextafter(near, largest), np.nextafter(near, zero), special]
+    if fmt.bits <= WHOLE_BITS:
+        parts.append(_patterns(source).astype(kind))
+    found: Floats = np.concatenate([np.concatenate([part, -part]) for part in parts])
+    numbers = found[~np.isnan(found)]
+    bits = np.unique(numbers.view(SOURCES[source]))
+    numbers = bits.view(kind)
+    numbers = numbers[np.lexsort((~np.signbit(numbers), numbers))]
+    if fmt.has_nan:
+        numbers = np.concatenate([numbers, _nans(source)])
+    numbers.flags.writeable = False
+    return numbers
+
+
+def _patterns(source: str) -> Floats:
+    words = np.arange(1 << 16, dtype="u4")
+    if source == "float16":
+        return words.astype("u2").view(np.float16)
+    floats: Floats = (words << 16).view(np.float32)
+    return floats[~np.isnan(floats)]  # a signaling NaN would warn when it is widened
+
+
+def _nans(source: str) -> Floats:
+    """Quiet NaN of both signs, without and with a payload."""
+    word = SOURCES[source]
+    quiet = int(np.array(np.nan, source).view(word))
+    sign = 1 << (8 * word.itemsize - 1)
+    bits = [quiet, quiet | 1, quiet | sign, quiet | sign | 1]
+    return np.array(bits, word).view(source)
+
+
+def _codes(fmt: FloatFormat) -> list[int]:
+    """Codes of positive values, ascending."""
+    if fmt.bits <= WHOLE_BITS:
+        return list(range(fmt.max_code + 1))
+    binade = 1 << fmt.mantissa_bits
+    offsets = {*range(_ENDS), binade // 2, binade // 2 + 1, *range(binade - _ENDS, binade)}
+    codes = {first + offset for first in range(0, fmt.max_code + 1, binade) for offset in offsets}
+    return sorted(code for code in codes if code <= fmt.max_code)
+
+
+def _value(code: int, fmt: FloatFormat) -> float:
+    """The value of a positive code; behind the last one the value that would come next."""
+    if code > fmt.max_code:
+        return 2 * _value(fmt.max_code, fmt) - _below_largest(fmt)
+    found = reference.value(code, fmt)
+    return float(found.value if isinstance(found, reference.Special) else found)
+
+
+def _below_largest(fmt: FloatFormat) -> float:
+    # A last code that opens its binade has only half of its own spacing below it.
+    code = fmt.max_code
+    opens = code % (1 << fmt.mantissa_bits) == 0 and code >> fmt.mantissa_bits > fmt.subnormals
+    below = _value(code - 1, fmt)
+    return 2 * below - _value(code, fmt) if opens else below
+
+
+def _boundaries(fmt: FloatFormat) -> Doubles:
+    """Values, midpoints, midpoints plus and minus a quarter ulp; positive; exact in float64."""
+    codes = _codes(fmt)
+    low = np.array([_value(code, fmt) for code in codes])
+    high = np.array([_value(code + 1, fmt) for code in codes])
+    gap = high - low
+    parts = [low + gap * part for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    parts.append(low[:1] * [0.25, 0.5, 0.75])  # under the smallest value of a scale
+    return np.unique(np.concatenate(parts))
+
+
+def wanted(x: Floats, made: Conversion) -> Doubles:
+    """What the reference makes of each `x`, as values.
+
+    Between two neighboring boundaries a rounding has one answer: for the small formats, whose
+    boundaries are all known, the reference is asked once for each of these intervals.
+    """
+    fmt = made.fmt
+    assert isinstance(fmt, FloatFormat)
+    doubles = x.astype(np.float64)
+    if fmt.bits <= WHOLE_BITS:
+        points = _boundaries(fmt)
+        points = np.unique(np.concatenate([-points, [-np.inf, 0.0, np.inf], points]))
+        place = np.searchsorted(points, doubles)  # NaN comes behind infinity
+        within = np.minimum(place, len(points) - 1)
+        keys = 4 * place + 2 * (points[within] == doubles) + np.signbit(doubles)
+    else:
+        keys = doubles.view(np.int64)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    answers = [
+        reference.round_exact(number, fmt, made.rounding, made.overflow)
+        for number in doubles[first].tolist()
+    ]
+    return np.array(answers, np.float64)[inverse]
