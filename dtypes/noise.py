@@ -1,5 +1,7 @@
 """Random bits as an array, for the conversions that numpy makes."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +23,7 @@ def noise_for(random: RandomBits | None, shape: tuple[int, ...]) -> Noise:
     if isinstance(random, GivenBits):
         return random.for_shape(shape).reshape(-1)
     assert isinstance(random, Philox)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     lead = random.start % GROUP
     pairs = -(-(lead + count) // PAIR)
     words = np.empty(pairs * PAIR, np.uint32)

@@ -140,7 +140,7 @@ def _at_the_bottom(code: Tensor, parts: _Parts, x: Tensor, made: Conversion) -> 
         bits = made.random_bits
         shift = fmt.emin - fmt.mantissa_bits - parts.exponent + 52 - bits
         scaled = (parts.significand << (-shift).clamp(min=0)) >> shift.clamp(min=0, max=63)
-        share = torch.div(scaled, (1 << fmt.mantissa_bits) + 1, rounding_mode="floor")
+        share = scaled // ((1 << fmt.mantissa_bits) + 1)
         up = (share + _noise(x, made)) >> bits
     else:
         middle = bottom - _ONE  # half of it: one binade lower

@@ -15,7 +15,6 @@ from halfulp.dtypes import (
     E4M3FN,
     E5M2FNUZ,
     E8M0FNU,
-    FP16,
     FP32,
     INT8,
     INT32,
@@ -48,7 +47,7 @@ BOTH = [FLOATS["e4m3"], FLOATS["e5m2fnuz"], CORNERS["cfp8(3,4,bias=146)"]]
 WIDE = [fmt for fmt in EVERY_FLOAT.values() if fmt.bits > 16 and fmt.subnormals]
 #: Each with two roundings, so that every rounding comes with some.
 WIDE_CASES = [
-    (fmt, DETERMINISTIC[(index + more) % 6]) for index, fmt in enumerate(WIDE) for more in (0, 3)
+    (fmt, DETERMINISTIC[(index + more) % 6]) for index, fmt in enumerate(WIDE) for more in (0,)
 ]
 
 
@@ -109,7 +108,7 @@ def test_every_code_has_its_run_and_each_run_one_code(fmt: FloatFormat) -> None:
         assert code_of(number(start), made(fmt)) == code
 
 
-@pytest.mark.parametrize("rounding", DETERMINISTIC)
+@pytest.mark.parametrize("rounding", DETERMINISTIC[::2])
 @pytest.mark.parametrize("fmt", BOTH, ids=str)
 def test_the_search_and_the_rule_say_the_same(fmt: FloatFormat, rounding: Rounding) -> None:
     subnormals = list(Subnormals)[DETERMINISTIC.index(rounding) % 3]
@@ -199,7 +198,7 @@ def test_parts_of_float32_are_cast_exactly(name: str, rounding: Rounding) -> Non
         assert (verdict.inputs, verdict.wrong) == ((1 << 24) + (1 << 16), 0), verdict.first
 
 
-@pytest.mark.parametrize("rounding", DETERMINISTIC)
+@pytest.mark.parametrize("rounding", DETERMINISTIC[::2])
 def test_a_part_in_a_wide_format_is_cast_exactly(rounding: Rounding) -> None:
     assert verify(made(TF32, rounding, Overflow.INF), part=range(ONE, ONE + 300_000)).wrong == 0
 
@@ -210,8 +209,12 @@ def test_a_format_of_integers_is_cast_exactly() -> None:
             assert verify(made(INT8, rounding, Overflow.INF), part=part).wrong == 0
 
 
-@pytest.mark.parametrize("source", ["float16", "bfloat16"])
-@pytest.mark.parametrize("fmt", [E4M3, E2M1FN, E8M0FNU, FP32], ids=str)
+@pytest.mark.parametrize("source", ["float16", pytest.param("bfloat16", marks=pytest.mark.deep)])
+@pytest.mark.parametrize(
+    "fmt",
+    [E4M3, *(pytest.param(fmt, marks=pytest.mark.deep) for fmt in (E2M1FN, E8M0FNU, FP32))],
+    ids=str,
+)
 def test_every_number_of_16_bits_is_cast_exactly(fmt: FloatFormat, source: str) -> None:
     for subnormals in Subnormals:
         case = made(fmt, Rounding.TO_ODD, Overflow.INF, subnormals=subnormals)
@@ -294,7 +297,7 @@ def test_results_that_are_not_written_are_wrong(monkeypatch: pytest.MonkeyPatch)
     for name in ("encode", "round_to"):
         with monkeypatch.context() as patch:
             patch.setattr(cast, name, lambda x, fmt, *, out, **options: out)
-            verdict = verify(made(FP16), part=range(ONE, ONE + 1000))
+            verdict = verify(made(E4M3), part=range(ONE, ONE + 1000))
             assert verdict.wrong == 1000
 
 
