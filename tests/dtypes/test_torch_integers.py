@@ -18,7 +18,9 @@ from halfulp.dtypes.torch_integers import round_to as round_by_integers
 from tests.dtypes.opinion import bits, modes
 from tests.strategies import (
     BF16_PATTERNS,
+    CORNERS,
     EVERY_FLOAT,
+    FLOATS,
     boundaries,
     float32_boundaries,
     float_formats,
@@ -26,6 +28,11 @@ from tests.strategies import (
     overflows_of,
 )
 
+#: The named formats in every run, the corners in the long one.
+MOST_OF_THEM = [
+    *FLOATS.values(),
+    *(pytest.param(fmt, marks=pytest.mark.deep) for fmt in CORNERS.values()),
+]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -42,7 +49,7 @@ def check(x: np.ndarray[Any, Any], fmt: FloatFormat, device: str = "cpu", **opti
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+@pytest.mark.parametrize("fmt", MOST_OF_THEM, ids=str)
 def test_every_mode_gives_the_kernels_bits_at_every_boundary(fmt: FloatFormat, device: str) -> None:
     wide, single = boundaries(fmt), float32_boundaries(fmt)
     wide, single = wide[:: 1 + len(wide) // 600], single[:: 1 + len(single) // 600]
