@@ -4,75 +4,33 @@ The judge is `halfulp.dtypes.reference`; nothing of the kernels is used.
 """
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from halfulp.dtypes import reference
 from halfulp.dtypes.compatibility import Compatibility
-from halfulp.dtypes.conformance_inputs import SOURCES, Doubles, Floats, inputs, wanted
+from halfulp.dtypes.conformance_inputs import (
+    SOURCES,
+    WHOLE_BITS,
+    Doubles,
+    Floats,
+    inputs,
+    wanted,
+)
+from halfulp.dtypes.conformance_report import Law, Report
 from halfulp.dtypes.conversion import Conversion, conversion
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.rounding import DETERMINISTIC, Overflow, Rounding
 
-__all__ = ["Law", "Report", "check_cast"]
+__all__ = ["LEVELS", "Law", "Report", "check_cast"]
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
+#: How much is asked: 1 takes seconds, 2 up to two minutes.
+LEVELS: tuple[int, ...] = tuple(WHOLE_BITS)
 _DIRECTED = (Rounding.TOWARD_POSITIVE, Rounding.TOWARD_NEGATIVE)
-
-
-@dataclass(frozen=True)
-class Law:
-    """One law's verdict.
-
-    checked   inputs that the law speaks of; 0 where it does not apply
-    input     the failing one of the smallest magnitude, as the source's pattern and value
-    """
-
-    name: str
-    checked: int
-    wrong: int = 0
-    input: str = ""
-    got: str = ""
-    wanted: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """The verdicts on one cast. `ok` when no law is broken; `str()` is a table."""
-
-    fmt: FloatFormat
-    _: KW_ONLY
-    rounding: Rounding
-    overflow: Overflow
-    source: str
-    laws: tuple[Law, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not any(law.wrong for law in self.laws)
-
-    def law(self, name: str) -> Law:
-        """The verdict of one law. Raises KeyError for a name that no law has."""
-        return {law.name: law for law in self.laws}[name]
-
-    def __str__(self) -> str:
-        head = ("law", "checked", "wrong", "smallest failing input", "got", "wanted")
-        rows = [head] + [
-            (law.name, f"{law.checked:,}", f"{law.wrong:,}", law.input, law.got, law.wanted)
-            for law in self.laws
-        ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        lines = [f"{self.source} to {self.fmt}, {self.rounding}, overflow {self.overflow}"]
-        for row in rows:
-            cells = [
-                cell.rjust(width) if column in (1, 2) else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join([*lines, "all laws hold" if self.ok else "NOT CONFORMING"])
 
 
 def check_cast(
@@ -83,6 +41,7 @@ def check_cast(
     *,
     overflow: Overflow | Compatibility | str = Overflow.INF,
     codes: bool = False,
+    level: int = 1,
 ) -> Report:
     """Put `function` through the laws of rounding to `fmt`.
 
@@ -90,37 +49,44 @@ def check_cast(
                type, or with codes=True their codes [n]
     fmt        a FloatFormat, its name, or a float dtype
     source     "float16", "float32" or "float64"
+    overflow   the declared policy past the largest value, or a library's name
+    level      1: the boundaries; 2: those of every value of formats up to 16 bits, and random ones
     specials   any NaN passes for any other; NaN is not given where `fmt` has none; -0 and +0 differ
 
     What the function raises, and a result of another shape or kind, is reported with the input.
 
     Raises ValueError for unknown names, stochastic rounding and integer formats.
     """
-    made = judged(fmt, rounding, source, overflow)
+    made = judged(fmt, rounding, source, overflow, level)
     target = made.fmt
     assert isinstance(target, FloatFormat)
-    x = inputs(target, source)
+    x = inputs(target, source, level)
 
     def cast(part: Floats) -> Doubles:
-        return _values(function(part), part, target, codes)
+        with np.errstate(all="ignore"):  # the inputs are meant to overflow
+            answer = function(part)
+        return _values(answer, part, target, codes)
 
     given = x.copy()
     try:
         got = cast(given)
     except Exception as error:  # whatever the cast under test throws is its verdict
-        laws: tuple[Law, ...] = (_raised(cast, x, error),)
-    else:
-        laws = judge(x, got, made, source)
-        laws += (_unchanged(x, given),)
-    return report(made, source, laws)
+        return _report(made, source, level, (_raised(cast, x, error),))
+    return judge(got, made, source, level, _unchanged(x, given))
 
 
 def judged(
-    fmt: Any, rounding: Rounding | str, source: str, overflow: Overflow | Compatibility | str
+    fmt: Any,
+    rounding: Rounding | str,
+    source: str,
+    overflow: Overflow | Compatibility | str,
+    level: int = 1,
 ) -> Conversion:
     """The choices, checked. Raises ValueError as `check_cast` does."""
     if source not in SOURCES:
         raise ValueError(f"source={source!r} is not known; allowed: {', '.join(SOURCES)}")
+    if level not in LEVELS:
+        raise ValueError(f"level={level!r} is not known; allowed: {', '.join(map(str, LEVELS))}")
     if rounding == Rounding.STOCHASTIC:
         raise ValueError(
             f"rounding='stochastic' has no one answer; allowed: {', '.join(DETERMINISTIC)}"
@@ -131,39 +97,73 @@ def judged(
     return made
 
 
-def report(made: Conversion, source: str, laws: tuple[Law, ...]) -> Report:
-    """The laws, with what they were judged for."""
-    assert isinstance(made.fmt, FloatFormat)
-    return Report(
-        made.fmt, rounding=made.rounding, overflow=made.overflow, source=source, laws=laws
-    )
-
-
-def judge(x: Floats, got: Doubles, made: Conversion, source: str) -> tuple[Law, ...]:
-    """The laws over the answers `got` to the inputs `x` of `conformance_inputs.inputs`."""
+def judge(got: Doubles, made: Conversion, source: str, level: int, *more: Law) -> Report:
+    """The laws over the answers to `conformance_inputs.inputs`, in its order."""
     fmt = made.fmt
     assert isinstance(fmt, FloatFormat)
-    right = wanted(x, made)
+    x = inputs(fmt, source, level)
+    right = wanted(x, made, level)
     with np.errstate(over="ignore", under="ignore"):
         inexact = x.astype(np.float32) != x  # where a way through float32 rounds twice
     nan = np.isnan(x)
     beyond = np.abs(x.astype(np.float64)) > fmt.max
-    symmetric = made.rounding not in _DIRECTED and fmt.has_minus_zero
-    twin = _places(-x.astype(np.float64), x) if symmetric else np.full(len(x), -1)
     results = np.zeros(len(x), dtype=bool)  # inputs that are themselves an answer
     places = _places(got, x)
     results[places[places >= 0]] = True
     before = np.concatenate([[np.nan], got[:-1]])
     ordered = ~nan & ~np.isnan(before) & ~np.isnan(got)
-    return (
+    twin, mirrored = _mirrored(x, got, made)
+    laws = (
         _law("exact", x, ~nan & ~beyond, got, right),
         _law("overflow", x, beyond, got, right),
         _law("NaN stays NaN", x, nan, got, right),
         _law("single rounding", x, ~nan & ~beyond & inexact, got, right),
         _law("monotone", x, ordered, got, np.where(got < before, before, got)),
         _law("idempotent", x, results & ~nan, got, x.astype(np.float64)),
-        _law("sign-symmetric", x, (twin >= 0) & np.signbit(x) & ~nan, got, -got[twin]),
+        _law("sign-symmetric", x, twin & np.signbit(x) & ~nan, got, mirrored),
+        *more,
     )
+    instead = _policies(x[beyond], got[beyond], made, level) if laws[1].wrong else ()
+    return _report(made, source, level, laws, instead)
+
+
+def _report(
+    made: Conversion,
+    source: str,
+    level: int,
+    laws: tuple[Law, ...],
+    instead: tuple[Overflow, ...] = (),
+) -> Report:
+    assert isinstance(made.fmt, FloatFormat)
+    return Report(
+        made.fmt,
+        rounding=made.rounding,
+        overflow=made.overflow,
+        source=source,
+        level=level,
+        laws=laws,
+        instead=instead,
+    )
+
+
+def _mirrored(x: Floats, got: Doubles, made: Conversion) -> tuple[Mask, Doubles]:
+    """Where the cast treats both signs alike, and then minus the answer to minus `x`."""
+    fmt = made.fmt
+    assert isinstance(fmt, FloatFormat)
+    twin = _places(-x.astype(np.float64), x)
+    mirrored = -got[twin]
+    if not fmt.has_minus_zero:
+        mirrored = np.where(mirrored == 0, 0.0, mirrored)
+    return (twin >= 0) & (made.rounding not in _DIRECTED) & fmt.signed, mirrored
+
+
+def _policies(x: Floats, got: Doubles, made: Conversion, level: int) -> tuple[Overflow, ...]:
+    """The overflow policies by which every `x` past the largest value becomes `got`."""
+    fmt = made.fmt
+    assert isinstance(fmt, FloatFormat)
+    able = (policy for policy in Overflow if fmt.has_nan or policy is not Overflow.NAN)
+    answers = ((policy, wanted(x, replace(made, overflow=policy), level)) for policy in able)
+    return tuple(policy for policy, right in answers if _same(got, right).all())
 
 
 def _places(values: Doubles, x: Floats) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -178,14 +178,23 @@ def _places(values: Doubles, x: Floats) -> np.ndarray[Any, np.dtype[np.intp]]:
     return np.where(held & (bits[place] == sought), place, -1)
 
 
+def _same(got: Doubles, right: Doubles) -> Mask:
+    equal = (got == right) & (np.signbit(got) == np.signbit(right))
+    return equal | (np.isnan(got) & np.isnan(right))
+
+
 def _law(name: str, x: Floats, where: Mask, got: Doubles, right: Doubles) -> Law:
-    same = (got == right) & (np.signbit(got) == np.signbit(right))
-    wrong = np.flatnonzero(where & ~same & ~(np.isnan(got) & np.isnan(right)))
+    wrong = np.flatnonzero(where & ~_same(got, right))
     checked = int(np.count_nonzero(where))
     if not len(wrong):
         return Law(name, checked)
-    at = wrong[np.argmin(np.abs(x[wrong]))]  # an input is NaN in one law alone
+    at = wrong[_by_size(x[wrong])[0]]  # an input is NaN in one law alone
     return Law(name, checked, len(wrong), _show(x[at]), f"{got[at]}", f"{right[at]}")
+
+
+def _by_size(x: Floats) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The smallest magnitudes first, of two the positive one; NaN last."""
+    return np.lexsort((np.signbit(x), np.abs(x)))
 
 
 def _show(number: np.floating[Any]) -> str:
@@ -212,7 +221,7 @@ def _values(result: Any, x: Floats, fmt: FloatFormat, codes: bool) -> Doubles:
 
 def _raised(cast: Callable[[Floats], Doubles], x: Floats, error: Exception) -> Law:
     """The law that a cast answers, with the smallest input that it does not answer."""
-    part = x[np.argsort(np.abs(x), kind="stable")]
+    part = x[_by_size(x)]
     while len(part) > 1:
         half = len(part) // 2
         for smaller in (part[:half], part[half:]):
@@ -231,5 +240,5 @@ def _unchanged(x: Floats, given: Floats) -> Law:
     changed = np.flatnonzero(x.view(SOURCES[x.dtype.name]) != given.view(SOURCES[x.dtype.name]))
     if not len(changed):
         return Law("input unchanged", len(x))
-    at = changed[np.argmin(np.where(np.isnan(x[changed]), np.inf, np.abs(x[changed])))]
+    at = changed[_by_size(x[changed])[0]]
     return Law("input unchanged", len(x), len(changed), _show(x[at]), f"{given[at]}", f"{x[at]}")

@@ -18,26 +18,31 @@ SOURCES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("u4"),
     "float64": np.dtype("u8"),
 }
-#: Formats up to this width are covered code by code.
-WHOLE_BITS = 8
+#: At each level formats up to this width are covered code by code.
+WHOLE_BITS: dict[int, int] = {1: 8, 2: 16}
+# Random patterns at level 2: for formats covered code by code, where judging one costs next to
+# nothing, and for others.
+_RANDOM, _RANDOM_WIDE = 1 << 20, 1 << 14
 # Of each binade of a wider format: its ends, where carries are, and its middle.
 _ENDS = 3
 
 
 @lru_cache(64)
-def inputs(fmt: FloatFormat, source: str) -> Floats:
+def inputs(fmt: FloatFormat, source: str, level: int = 1) -> Floats:
     """Every boundary of `fmt` and what stands beside it, as a read-only array of type `source`.
 
     For both signs: values, midpoints, midpoints plus and minus a quarter ulp, the neighbors of each
     in the source's type, zeros, infinities, the source's own extremes; NaN where `fmt` has one. For
     formats up to 8 bits all values, and all 65,536 patterns of bfloat16 (of float16 from float16);
-    for wider ones the values at both ends and in the middle of each binade.
+    for wider ones the values at both ends and in the middle of each binade. Level 2 has all values
+    of formats up to 16 bits, those patterns for any format, and random ones.
 
     Ordered by value, -0 before +0, NaN last; no pattern twice.
     """
+    whole = fmt.bits <= WHOLE_BITS[level]
     kind = np.dtype(source).type
     with np.errstate(over="ignore"):
-        near: Floats = _boundaries(fmt).astype(kind)
+        near: Floats = _boundaries(fmt, whole).astype(kind)
     near = near[np.isfinite(near)]
     info = np.finfo(kind)
     special: Floats = np.array(
@@ -46,8 +51,10 @@ def inputs(fmt: FloatFormat, source: str) -> Floats:
     largest, zero = kind(np.inf), kind(-np.inf)
     with np.errstate(over="ignore", under="ignore"):
         parts = [near, np.nextafter(near, largest), np.nextafter(near, zero), special]
-    if fmt.bits <= WHOLE_BITS:
+    if whole or level > 1:
         parts.append(_patterns(source).astype(kind))
+    if level > 1:
+        parts.append(_random(source, _RANDOM if whole else _RANDOM_WIDE))
     found: Floats = np.concatenate([np.concatenate([part, -part]) for part in parts])
     numbers = found[~np.isnan(found)]
     bits = np.unique(numbers.view(SOURCES[source]))
@@ -67,6 +74,13 @@ def _patterns(source: str) -> Floats:
     return floats[~np.isnan(floats)]  # a signaling NaN would warn when it is widened
 
 
+def _random(source: str, count: int) -> Floats:
+    word = SOURCES[source]
+    drawn = np.random.PCG64(0).random_raw(count)  # the one stream that numpy never changes
+    patterns: Floats = (drawn >> np.uint64(64 - 8 * word.itemsize)).astype(word).view(source)
+    return patterns[~np.isnan(patterns)]
+
+
 def _nans(source: str) -> Floats:
     """Quiet NaN of both signs, without and with a payload."""
     word = SOURCES[source]
@@ -76,20 +90,20 @@ def _nans(source: str) -> Floats:
     return np.array(bits, word).view(source)
 
 
-def _codes(fmt: FloatFormat) -> list[int]:
+def _codes(fmt: FloatFormat, whole: bool) -> list[int]:
     """Codes of positive values, ascending."""
-    if fmt.bits <= WHOLE_BITS:
+    if whole:
         return list(range(fmt.max_code + 1))
     binade = 1 << fmt.mantissa_bits
     offsets = {*range(_ENDS), binade // 2, binade // 2 + 1, *range(binade - _ENDS, binade)}
     codes = {first + offset for first in range(0, fmt.max_code + 1, binade) for offset in offsets}
-    return sorted(code for code in codes if code <= fmt.max_code)
+    return sorted(code for code in codes if 0 <= code <= fmt.max_code)
 
 
-def _value(code: int, fmt: FloatFormat) -> float:
+def magnitude(code: int, fmt: FloatFormat) -> float:
     """The value of a positive code; behind the last one the value that would come next."""
     if code > fmt.max_code:
-        return 2 * _value(fmt.max_code, fmt) - _below_largest(fmt)
+        return 2 * magnitude(fmt.max_code, fmt) - _below_largest(fmt)
     found = reference.value(code, fmt)
     return float(found.value if isinstance(found, reference.Special) else found)
 
@@ -98,38 +112,48 @@ def _below_largest(fmt: FloatFormat) -> float:
     # A last code that opens its binade has only half of its own spacing below it.
     code = fmt.max_code
     opens = code % (1 << fmt.mantissa_bits) == 0 and code >> fmt.mantissa_bits > fmt.subnormals
-    below = _value(code - 1, fmt)
-    return 2 * below - _value(code, fmt) if opens else below
+    below = magnitude(code - 1, fmt)
+    return 2 * below - magnitude(code, fmt) if opens else below
 
 
-def _boundaries(fmt: FloatFormat) -> Doubles:
+@lru_cache(64)
+def _gaps(fmt: FloatFormat, whole: bool) -> tuple[Doubles, Doubles]:
+    """Positive values, and the next one above each; exact in float64."""
+    codes = _codes(fmt, whole)
+    low = np.array([magnitude(code, fmt) for code in codes])
+    return low, np.array([magnitude(code + 1, fmt) for code in codes])
+
+
+def _boundaries(fmt: FloatFormat, whole: bool) -> Doubles:
     """Values, midpoints, midpoints plus and minus a quarter ulp; positive; exact in float64."""
-    codes = _codes(fmt)
-    low = np.array([_value(code, fmt) for code in codes])
-    high = np.array([_value(code + 1, fmt) for code in codes])
-    gap = high - low
-    parts = [low + gap * part for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    low, high = _gaps(fmt, whole)
+    parts = [low + (high - low) * part for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
     parts.append(low[:1] * [0.25, 0.5, 0.75])  # under the smallest value of a scale
     return np.unique(np.concatenate(parts))
 
 
-def wanted(x: Floats, made: Conversion) -> Doubles:
+def wanted(x: Floats, made: Conversion, level: int = 1) -> Doubles:
     """What the reference makes of each `x`, as values.
 
-    Between two neighboring boundaries a rounding has one answer: for the small formats, whose
-    boundaries are all known, the reference is asked once for each of these intervals.
+    Between a value and the midpoint above it, and from there to the next value, a rounding has one
+    answer: there the reference is asked once. So it is under the smallest value and past the
+    largest. Where wide formats have values that `inputs` leaves out, it is asked for each `x`.
     """
     fmt = made.fmt
     assert isinstance(fmt, FloatFormat)
     doubles = x.astype(np.float64)
-    if fmt.bits <= WHOLE_BITS:
-        points = _boundaries(fmt)
-        points = np.unique(np.concatenate([-points, [-np.inf, 0.0, np.inf], points]))
-        place = np.searchsorted(points, doubles)  # NaN comes behind infinity
-        within = np.minimum(place, len(points) - 1)
-        keys = 4 * place + 2 * (points[within] == doubles) + np.signbit(doubles)
-    else:
-        keys = doubles.view(np.int64)
+    low, high = _gaps(fmt, fmt.bits <= WHOLE_BITS[level])
+    middle = low + (high - low) / 2
+    starts = np.concatenate([[0.0], low, middle])  # of intervals with one answer
+    if high[-1] > fmt.max:
+        starts = np.append(starts, high[-1])
+    points = np.unique(np.concatenate([starts, high, [np.inf]]))
+    size = np.abs(doubles)
+    place = np.searchsorted(points, size)  # NaN comes behind infinity
+    on_point = points[np.minimum(place, len(points) - 1)] == size
+    alike = on_point | np.isnan(size) | np.isin(points, starts)[place - 1]
+    shared = 4 * place + 2 * on_point + np.signbit(doubles)
+    keys = np.where(alike, shared, -1 - np.arange(len(x)))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     answers = [
         reference.round_exact(number, fmt, made.rounding, made.overflow)
