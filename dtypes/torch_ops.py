@@ -5,28 +5,22 @@ kernels of `halfulp.dtypes` on the CPU, and torch's own integers on other device
 """
 
 from collections.abc import Sequence
-from enum import StrEnum, unique
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from halfulp.dtypes import cast, torch_integers
+from halfulp.dtypes import cast, torch_int_formats, torch_integers
 from halfulp.dtypes.conversion import Conversion, conversion
 from halfulp.dtypes.dtype_names import as_format
 from halfulp.dtypes.format import FloatFormat, Format
 from halfulp.dtypes.int_format import IntFormat
 from halfulp.dtypes.random_bits import GivenBits, Philox
-from halfulp.dtypes.rounding import Rounding, choice
+from halfulp.dtypes.rounding import Rounding, Subnormals, choice
+from halfulp.dtypes.torch_gradient import Gradient, backward, passed, remember
+from halfulp.dtypes.torch_parts import LAYOUTS
 
-
-@unique
-class Gradient(StrEnum):
-    """What flows back through `round_to`, which is flat almost everywhere."""
-
-    STRAIGHT_THROUGH = "straight_through"  #: the gradient of the result, unchanged
-    #: the same, but 0 where x is NaN or beyond the largest finite value on its side
-    ZERO_OUTSIDE = "zero_outside"
+__all__ = ["Cast", "Gradient"]
 
 
 def _words(made: Conversion) -> str:
@@ -76,24 +70,47 @@ def _decode(codes: Tensor, fmt: str, subnormals: str) -> Tensor:
 def _by_integers(
     x: Tensor, fmt: str, words: str, philox: Sequence[int], noise: Tensor | None, gradient: str
 ) -> Tensor:
-    """`round_to` where the kernels do not reach."""
-    host = None if noise is None else noise.cpu()
-    return torch_integers.round_to(x, conversion(fmt, **_options(words, philox, host)))
+    """`round_to` where the kernels do not reach; what is no wide float goes there and back."""
+    options = _options(words, philox, None if noise is None else noise.cpu())
+    made = conversion(fmt, **options)
+    if x.dtype not in LAYOUTS:
+        result: Tensor = cast.round_to(x, fmt, **options)
+        return result.contiguous()
+    serving = torch_int_formats if isinstance(made.fmt, IntFormat) else torch_integers
+    return serving.round_to(x, made)
 
 
 def _codes_by_integers(
     x: Tensor, fmt: str, words: str, philox: Sequence[int], noise: Tensor | None
 ) -> Tensor:
     """`encode` where the kernels do not reach."""
-    host = None if noise is None else noise.cpu()
-    made = conversion(fmt, **_options(words, philox, host))
-    return torch_integers.encode(x, made).to(_code_type(made.fmt))
+    options = _options(words, philox, None if noise is None else noise.cpu())
+    made = conversion(fmt, **options)
+    if x.dtype not in LAYOUTS:
+        result: Tensor = cast.encode(x, fmt, **options)
+        return result.contiguous()
+    serving = torch_int_formats if isinstance(made.fmt, IntFormat) else torch_integers
+    return serving.encode(x, made).to(_code_type(made.fmt))
+
+
+def _values_by_integers(codes: Tensor, fmt: str, subnormals: str) -> Tensor:
+    """`decode` where the kernels do not reach; other types, and no codes, are for the door."""
+    read, wide = as_format(fmt), codes.to(torch.int64).contiguous()
+    low, high = (read.min, read.max) if isinstance(read, IntFormat) else (0, (1 << read.bits) - 1)
+    foreign = codes.dtype is not _code_type(read)
+    if foreign or bool(((wide < low) | (wide > high)).any()):
+        result: Tensor = cast.decode(codes, fmt, subnormals=subnormals)
+        return result.contiguous()
+    if isinstance(read, IntFormat):
+        return wide.to(codes.dtype)
+    return torch_integers.decode(wide, read, Subnormals(subnormals))
 
 
 #: Devices whose tensors stay there: rounded by torch's own integers.
 _FAR = ("cuda", "mps", "xpu")
 _round_to.register_kernel(_FAR, _by_integers)
 _encode.register_kernel(_FAR, _codes_by_integers)
+_decode.register_kernel(_FAR, _values_by_integers)
 
 
 @_round_to.register_fake
@@ -129,23 +146,32 @@ def _code_type(fmt: Format) -> torch.dtype:
     return found
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, fmt, _, _, _, gradient = inputs
-    ctx.largest, ctx.dtype = None, x.dtype
-    if gradient == Gradient.ZERO_OUTSIDE:
-        read = as_format(fmt)
-        ctx.largest, ctx.least = float(read.max), float(read.min)
-        ctx.save_for_backward(x)
+_round_to.register_autograd(backward, setup_context=remember)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    if ctx.largest is not None:
-        (x,) = ctx.saved_tensors
-        grad = torch.where((x <= ctx.largest) & (x >= ctx.least), grad, torch.zeros_like(grad))
-    return grad.to(ctx.dtype), None, None, None, None, None
+class _Rounded(torch.autograd.Function):
+    """The operator under torch.func.grad, jvp and vmap, which its own rule does not serve."""
 
+    generate_vmap_rule = True
 
-_round_to.register_autograd(_backward, setup_context=_remember)
+    @staticmethod
+    def forward(*inputs: Any) -> Tensor:
+        return _round_to(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        remember(ctx, inputs, output)
+        ctx.result_dtype = output.dtype
+        if ctx.limits is not None:
+            ctx.save_for_forward(inputs[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return backward(ctx, grad)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *others: None) -> Tensor:
+        return passed(ctx, tangent).to(ctx.result_dtype)
 
 
 def _one_by_one(operator: Any) -> Any:
@@ -168,6 +194,8 @@ for _operator in (_round_to, _encode, _decode):
 
 class Cast:
     """A conversion, prepared once and usable in eager, compiled and exported code.
+
+    torch.func's vmap, grad, jvp and what they compose serve eager code, and vmap compiled code too.
 
     fmt        a format, its name, or a type of numpy, ml_dtypes or torch
     options    as `halfulp.dtypes.round_to` takes them; the values of `GivenBits` have x's shape
@@ -196,15 +224,33 @@ class Cast:
 
     def round_to(self, x: Tensor) -> Tensor:
         """The values, as `halfulp.dtypes.round_to` gives them, contiguous; differentiable."""
-        return _round_to(x, self.fmt, self.words, self.philox, self.noise, self.gradient)
+        _refuse_what_is_no_dense_tensor(x)
+        given = x, self.fmt, self.words, self.philox, self.noise, self.gradient
+        # the compiler knows the operator's own gradient, and not a tangent's rule
+        if torch.compiler.is_compiling():
+            return _round_to(*given)
+        return _Rounded.apply(*given)  # type: ignore[no-untyped-call]
 
     def encode(self, x: Tensor) -> Tensor:
         """The codes, as `halfulp.dtypes.encode` gives them, contiguous."""
+        _refuse_what_is_no_dense_tensor(x)
         return _encode(x, self.fmt, self.words, self.philox, self.noise)
 
     def decode(self, codes: Tensor) -> Tensor:
         """The values of codes, as `halfulp.dtypes.decode` gives them, contiguous."""
+        _refuse_what_is_no_dense_tensor(codes)
         return _decode(codes, self.fmt, self.subnormals)
+
+
+def _refuse_what_is_no_dense_tensor(x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"x is a {type(x).__name__}; give a torch tensor: halfulp.dtypes takes the others"
+        )
+    if x.layout is not torch.strided:
+        raise TypeError(f"a tensor of layout {x.layout} is not taken; give x.to_dense()")
+    if x.is_complex():  # said before a compiler takes it for a number
+        raise TypeError(f"elements of type {x.dtype} are not taken; give x.real and x.imag")
 
 
 def _signed(word: int) -> int:

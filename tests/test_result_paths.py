@@ -41,8 +41,10 @@ TORCH = frozenset(
     """.split()
 )
 #: In the casts by torch's integers and their operators: these choose, fill and count int64, and
-#: `where` a gradient.
-TORCH_CASTS = frozenset("where ones_like zeros_like full_like arange stack library".split())
+#: `where` a gradient; `compiler` is asked whether it is at work.
+TORCH_CASTS = frozenset(
+    "where ones_like zeros_like full_like arange stack library compiler".split()
+)
 #: A type of torch by its name, and nothing else: what is found is looked at.
 TYPES = frozenset(("dtypes/dtype_names.py", "dtypes/torch_ops.py"))
 #: They judge results and give none: references that are not called so.

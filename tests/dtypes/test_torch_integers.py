@@ -103,9 +103,11 @@ def test_every_number_of_a_smaller_float(dtype: torch.dtype, rounding: Rounding)
 def test_every_code_is_decoded(fmt: FloatFormat) -> None:
     codes = np.arange(0, 1 << fmt.bits, 1 + (1 << fmt.bits) // 65521)
     for dtype in (torch.float32, torch.float64):
-        got = decode(torch.from_numpy(codes), fmt, dtype).numpy()
-
+        got = decode(torch.from_numpy(codes), fmt, dtype=dtype).numpy()
         assert np.array_equal(bits(got), bits(fast_decode(codes, fmt).astype(got.dtype)))
+    for subnormals in Subnormals:
+        flushed = decode(torch.from_numpy(codes), fmt, subnormals).numpy()
+        assert np.array_equal(bits(flushed), bits(fast_decode(codes, fmt, subnormals=subnormals)))
 
 
 def test_wrong_input_is_refused() -> None:
