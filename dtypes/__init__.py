@@ -1,5 +1,7 @@
 """Number formats: what they are, and how values are rounded to them."""
 
+import sys
+
 from halfulp.dtypes.block_format import (
     BLOCK_FORMATS,
     MXFP4,
@@ -112,3 +114,8 @@ __all__ = [
     "round_to_blocks",
     "unpack",
 ]
+
+if "hypothesis" in sys.modules:  # else its entry point finds this package when it is imported
+    from halfulp.dtypes.hypothesis_types import register
+
+    register()

@@ -102,18 +102,12 @@ def _codes(fmt: FloatFormat, whole: bool) -> list[int]:
 
 def magnitude(code: int, fmt: FloatFormat) -> float:
     """The value of a positive code; behind the last one the value that would come next."""
-    if code > fmt.max_code:
-        return 2 * magnitude(fmt.max_code, fmt) - _below_largest(fmt)
+    if code > fmt.max_code:  # in a binade of normal numbers, whatever the format
+        field, fraction = divmod(code, 1 << fmt.mantissa_bits)
+        significand = float((1 << fmt.mantissa_bits) + fraction)
+        return float(np.ldexp(significand, field - fmt.bias - fmt.mantissa_bits))
     found = reference.value(code, fmt)
     return float(found.value if isinstance(found, reference.Special) else found)
-
-
-def _below_largest(fmt: FloatFormat) -> float:
-    # A last code that opens its binade has only half of its own spacing below it.
-    code = fmt.max_code
-    opens = code % (1 << fmt.mantissa_bits) == 0 and code >> fmt.mantissa_bits > fmt.subnormals
-    below = magnitude(code - 1, fmt)
-    return 2 * below - magnitude(code, fmt) if opens else below
 
 
 @lru_cache(64)
