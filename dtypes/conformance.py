@@ -18,6 +18,7 @@ from halfulp.dtypes.conformance_inputs import (
     Floats,
     inputs,
     wanted,
+    widened,
 )
 from halfulp.dtypes.conformance_report import Law, Report
 from halfulp.dtypes.conversion import Conversion, conversion
@@ -103,10 +104,11 @@ def judge(got: Doubles, made: Conversion, source: str, level: int, *more: Law) -
     assert isinstance(fmt, FloatFormat)
     x = inputs(fmt, source, level)
     right = wanted(x, made, level)
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         inexact = x.astype(np.float32) != x  # where a way through float32 rounds twice
     nan = np.isnan(x)
-    beyond = np.abs(x.astype(np.float64)) > fmt.max
+    exact = widened(x)
+    beyond = np.abs(exact) > fmt.max
     results = np.zeros(len(x), dtype=bool)  # inputs that are themselves an answer
     places = _places(got, x)
     results[places[places >= 0]] = True
@@ -119,7 +121,7 @@ def judge(got: Doubles, made: Conversion, source: str, level: int, *more: Law) -
         _law("NaN stays NaN", x, nan, got, right),
         _law("single rounding", x, ~nan & ~beyond & inexact, got, right),
         _law("monotone", x, ordered, got, np.where(got < before, before, got)),
-        _law("idempotent", x, results & ~nan, got, x.astype(np.float64)),
+        _law("idempotent", x, results & ~nan, got, exact),
         _law("sign-symmetric", x, twin & np.signbit(x) & ~nan, got, mirrored),
         *more,
     )
@@ -150,7 +152,7 @@ def _mirrored(x: Floats, got: Doubles, made: Conversion) -> tuple[Mask, Doubles]
     """Where the cast treats both signs alike, and then minus the answer to minus `x`."""
     fmt = made.fmt
     assert isinstance(fmt, FloatFormat)
-    twin = _places(-x.astype(np.float64), x)
+    twin = _places(-widened(x), x)
     mirrored = -got[twin]
     if not fmt.has_minus_zero:
         mirrored = np.where(mirrored == 0, 0.0, mirrored)
@@ -210,10 +212,15 @@ def _values(result: Any, x: Floats, fmt: FloatFormat, codes: bool) -> Doubles:
     if not codes:
         if array.dtype.kind in "biuOSUcMm":
             raise TypeError(f"the result is an array of {array.dtype}, not of floats")
-        return array.astype(np.float64)
+        return widened(array)
     if array.dtype.kind not in "iu":
         raise TypeError(f"the result is an array of {array.dtype}, not of codes")
-    found, inverse = np.unique(array, return_inverse=True)
+    return decoded(array, fmt)
+
+
+def decoded(codes: Any, fmt: FloatFormat) -> Doubles:
+    """The values of an array of codes. Raises ValueError for what is no code."""
+    found, inverse = np.unique(codes, return_inverse=True)
     values = [reference.value(int(code), fmt) for code in found]
     table = [float(v.value if isinstance(v, reference.Special) else v) for v in values]
     return np.array(table, np.float64)[inverse]

@@ -82,12 +82,13 @@ def _random(source: str, count: int) -> Floats:
 
 
 def _nans(source: str) -> Floats:
-    """Quiet NaN of both signs, without and with a payload."""
+    """NaN of both signs: quiet ones without and with a payload; one whose cut is infinity, and one
+    whose payload carries into the sign when it is rounded."""
     word = SOURCES[source]
-    quiet = int(np.array(np.nan, source).view(word))
+    quiet, signaling = (int(np.array(x, source).view(word)) for x in (np.nan, np.inf))
     sign = 1 << (8 * word.itemsize - 1)
-    bits = [quiet, quiet | 1, quiet | sign, quiet | sign | 1]
-    return np.array(bits, word).view(source)
+    payloads = [quiet, quiet | 1, signaling | 1, sign - 1]
+    return np.array([*payloads, *(sign | bits for bits in payloads)], word).view(source)
 
 
 def _codes(fmt: FloatFormat, whole: bool) -> list[int]:
@@ -126,6 +127,12 @@ def _boundaries(fmt: FloatFormat, whole: bool) -> Doubles:
     return np.unique(np.concatenate(parts))
 
 
+def widened(x: Floats) -> Doubles:
+    """The same numbers as float64."""
+    with np.errstate(invalid="ignore"):  # of signaling NaN
+        return x.astype(np.float64)
+
+
 def wanted(x: Floats, made: Conversion, level: int = 1) -> Doubles:
     """What the reference makes of each `x`, as values.
 
@@ -135,7 +142,7 @@ def wanted(x: Floats, made: Conversion, level: int = 1) -> Doubles:
     """
     fmt = made.fmt
     assert isinstance(fmt, FloatFormat)
-    doubles = x.astype(np.float64)
+    doubles = widened(x)
     low, high = _gaps(fmt, fmt.bits <= WHOLE_BITS[level])
     middle = low + (high - low) / 2
     starts = np.concatenate([[0.0], low, middle])  # of intervals with one answer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import halfulp
-from halfulp.study import format_commands, verify_command
+from halfulp.study import conformance_command, format_commands, verify_command
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ def chips() -> None:
 
 
 app.command("verify", epilog=_examples(*verify_command.EXAMPLES))(verify_command.verify)
+app.add_typer(conformance_command.command(_examples), name="conformance")
 
 
 @app.command(

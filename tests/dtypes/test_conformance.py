@@ -36,7 +36,7 @@ def test_what_is_wanted_is_what_the_reference_says(fmt: FloatFormat) -> None:
 def test_the_inputs_hold_the_boundaries_in_order(fmt: FloatFormat, source: str) -> None:
     x = inputs(fmt, source)
     assert x.dtype == source and not x.flags.writeable
-    assert np.isnan(x).sum() == (4 if fmt.has_nan else 0)
+    assert np.isnan(x).sum() == (8 if fmt.has_nan else 0)
     numbers = x[~np.isnan(x)]
     assert np.all(numbers[1:] >= numbers[:-1])
     assert len(np.unique(x.view(SOURCES[source]))) == len(x)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, find, given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
@@ -120,7 +120,8 @@ def test_a_near_tie_is_at_or_beside_a_quarter(
     x = data.draw(strategies.near_ties(fmt, source))
     kind = np.dtype(source).type
     assert math.isnan(x) or float(kind(x)) == x
-    assume(source == "float64" and fmt.mantissa_bits < 20)
+    if source != "float64" or fmt.mantissa_bits >= 20 or math.isnan(x):
+        return  # there a quarter of a step is no number of the source
     size = abs(x)
     code = reference.nearest_code(size, fmt, "toward_zero", "saturate")
     if fmt.has_zero is False and size < fmt.tiny:
