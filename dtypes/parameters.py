@@ -33,8 +33,10 @@ def noise32(fmt: FloatFormat) -> bool:
     """Whether they serve it with noise, too: they scale its smallest value to 1.
 
     The factor must be a float32, and not below 1, where it would lose bits of subnormal numbers.
+    With all of float32's bits there would be none to shift noise into.
     """
-    return fast32(fmt) and (fmt.emin == -126 or 0 <= fmt.mantissa_bits - fmt.emin <= 127)
+    scaled = fmt.emin == -126 or 0 <= fmt.mantissa_bits - fmt.emin <= 127
+    return fast32(fmt) and scaled and fmt.mantissa_bits < 23
 
 
 def odd_float32(fmt: FloatFormat) -> bool:
