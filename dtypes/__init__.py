@@ -18,6 +18,7 @@ from halfulp.dtypes.block_format import (
 from halfulp.dtypes.blocks import BlockCodes, decode_blocks, encode_blocks, round_to_blocks
 from halfulp.dtypes.cast import decode, encode, round_to
 from halfulp.dtypes.compatibility import COMPATIBILITY, Compatibility
+from halfulp.dtypes.dtype_names import numpy_dtype, torch_dtype
 from halfulp.dtypes.format import FloatFormat, Format, Specials
 from halfulp.dtypes.formats import (
     BF16,
@@ -107,11 +108,13 @@ __all__ = [
     "decode_blocks",
     "encode",
     "encode_blocks",
+    "numpy_dtype",
     "pack",
     "parse_block_format",
     "parse_format",
     "round_to",
     "round_to_blocks",
+    "torch_dtype",
     "unpack",
 ]
 

@@ -30,10 +30,12 @@ from halfulp.dtypes import (
     Format,
     IntFormat,
     encode,
+    numpy_dtype,
     parse_format,
     round_to,
+    torch_dtype,
 )
-from halfulp.dtypes.dtype_names import DTYPES, from_dtype, numpy_dtype, torch_dtype
+from halfulp.dtypes.dtype_names import DTYPES, from_dtype
 from halfulp.dtypes.formats import ALIASES
 from halfulp.dtypes.html import format_html
 from tests.strategies import EVERY_FLOAT, FLOATS, float_formats
