@@ -36,7 +36,7 @@ check: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m mypy tests
+	$(RUN) -m mypy tests docs
 	$(RUN) -m pytest $(ARGS)
 
 # a new cache for the kernels: what makes them runs when they are compiled

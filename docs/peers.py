@@ -5,6 +5,7 @@
 """
 
 import argparse
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,6 +33,11 @@ class Peer:
     rounding: str = "nearest_even"
 
 
+def _imported(module: str) -> Any:
+    """Of libraries that need not be installed where this is type-checked."""
+    return importlib.import_module(module)
+
+
 def _ml_dtypes(name: str) -> Callable[[], Cast]:
     def make() -> Cast:
         import ml_dtypes
@@ -53,10 +59,8 @@ def _torch(name: str) -> Callable[[], Cast]:
 
 def _gfloat(name: str) -> Callable[[], Cast]:
     def make() -> Cast:
-        import gfloat
-        from gfloat import formats
-
-        info = getattr(formats, f"format_info_{name}")
+        gfloat = _imported("gfloat")
+        info = getattr(_imported("gfloat.formats"), f"format_info_{name}")
         return lambda x: gfloat.round_ndarray(info, x.astype(np.float64))
 
     return make
@@ -64,9 +68,7 @@ def _gfloat(name: str) -> Callable[[], Cast]:
 
 def _apytypes(exponent_bits: int, mantissa_bits: int) -> Callable[[], Cast]:
     def make() -> Cast:
-        import apytypes
-
-        read = apytypes.APyFloatArray.from_array
+        read = _imported("apytypes").APyFloatArray.from_array
         return lambda x: read(x, exponent_bits, mantissa_bits).to_numpy()
 
     return make
@@ -75,7 +77,8 @@ def _apytypes(exponent_bits: int, mantissa_bits: int) -> Callable[[], Cast]:
 def _qtorch(exponent_bits: int, mantissa_bits: int) -> Callable[[], Cast]:
     def make() -> Cast:
         import torch
-        from qtorch.quant import float_quantize
+
+        float_quantize = _imported("qtorch.quant").float_quantize
 
         def cast(x: Any) -> Any:
             tensor = torch.from_numpy(x)
@@ -88,9 +91,7 @@ def _qtorch(exponent_bits: int, mantissa_bits: int) -> Callable[[], Cast]:
 
 def _pychop(exponent_bits: int, mantissa_bits: int) -> Callable[[], Cast]:
     def make() -> Cast:
-        import pychop
-
-        chop = pychop.Chop(exponent_bits, mantissa_bits)
+        chop = _imported("pychop").Chop(exponent_bits, mantissa_bits)
         return lambda x: np.asarray(chop(x))
 
     return make
