@@ -32,8 +32,8 @@ class Library:
     formats    names of formats, or a source and a name where it does not cast from every source
     overflows  the policies by which it is compared: its own, and ours where that is another
     given_nan  whether NaN is given where the format has none
-    own_nan    whether it has one code for a NaN; in numpy and torch the code depends on the
-               processor, in torch even on the place in the array, so there any will do
+    own_nan    whether it has one code for a NaN; in torch that depends on the place in the array,
+               in numpy perhaps on the processor, so there any will do
     """
 
     name: str
