@@ -145,9 +145,8 @@ def wanted(x: Floats, made: Conversion, level: int = 1) -> Doubles:
     doubles = widened(x)
     low, high = _gaps(fmt, fmt.bits <= WHOLE_BITS[level])
     middle = low + (high - low) / 2
-    starts = np.concatenate([[0.0], low, middle])  # of intervals with one answer
-    if high[-1] > fmt.max:
-        starts = np.append(starts, high[-1])
+    # of intervals with one answer; the last one has what is past the largest value
+    starts = np.concatenate([[0.0], low, middle, high[-1:]])
     points = np.unique(np.concatenate([starts, high, [np.inf]]))
     size = np.abs(doubles)
     place = np.searchsorted(points, size)  # NaN comes behind infinity

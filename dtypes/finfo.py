@@ -1,7 +1,9 @@
 """What numpy's finfo says of a type, under its names, for any float format."""
 
+from abc import ABC, abstractmethod
 
-class FloatInfo:
+
+class FloatInfo(ABC):
     """Names of numpy.finfo that `FloatFormat` does not use itself.
 
     numpy's `precision` is a number of decimal digits; ours, as in IEEE 754, of significant bits.
@@ -11,12 +13,14 @@ class FloatInfo:
     mantissa_bits: int
 
     @property
+    @abstractmethod
     def emin(self) -> int:
-        raise NotImplementedError
+        """Exponent of the smallest normal value."""
 
     @property
+    @abstractmethod
     def emax(self) -> int:
-        raise NotImplementedError
+        """Exponent of the largest value."""
 
     @property
     def nmant(self) -> int:

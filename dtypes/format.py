@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum, unique
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
@@ -225,6 +225,7 @@ class FloatFormat(FloatInfo):
                 return codes - 2
             case Specials.FNUZ | Specials.FINITE:
                 return codes - 1
+        assert_never(self.specials)
 
     @property
     def nan_code(self) -> int | None:
@@ -237,6 +238,7 @@ class FloatFormat(FloatInfo):
                 return self.max_code + 1
             case Specials.FINITE:
                 return None
+        assert_never(self.specials)
 
     @property
     def max(self) -> float:

@@ -1,7 +1,7 @@
 """Hypothesis strategies for formats: the named ones, the corners of the family, any."""
 
 from enum import StrEnum, unique
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from hypothesis import strategies as st
 
@@ -75,13 +75,15 @@ def _formats(
 ) -> st.SearchStrategy[Kind]:
     named = st.sampled_from([fmt for fmt in FORMATS.values() if isinstance(fmt, kind)])
     corners = st.sampled_from([fmt for fmt in CORNERS if isinstance(fmt, kind)])
-    match choice(Which, which, "which"):
+    chosen = choice(Which, which, "which")
+    match chosen:
         case Which.NAMED:
             return named
         case Which.CORNERS:
             return corners
         case Which.ANY:
             return named | corners | anyone
+    assert_never(chosen)
 
 
 @st.composite

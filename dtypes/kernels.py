@@ -172,10 +172,11 @@ def _run_with_noise(
     for a, b in pieces:
         places = x.ctypes.data + a * x.itemsize, out.ctypes.data + a * out.itemsize
         noise, counter = 0, (0, 0, 0, 0)
-        if isinstance(random, Philox):
+        if bits is not None:
+            noise = bits.ctypes.data + 4 * a
+        else:
+            assert isinstance(random, Philox)
             words = signed64(random.seed), signed64(random.step)
             counter = (random.start + a, *words, 32 - random.random_bits)
-        elif bits is not None:
-            noise = bits.ctypes.data + 4 * a
         parts.append((*places, parameters, b - a, int(streaming), noise, *counter))
     parallel(driver, parts)

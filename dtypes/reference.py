@@ -177,7 +177,7 @@ def _number_code(
                 return _past_the_largest(fmt, rounding, overflow, negative)
             return _signed(_code_of_value(rounded, fmt), fmt, negative)
         case Special.NAN:
-            return nan_code(fmt)
+            raise AssertionError("nearest_code answers for it")
     assert_never(number)
 
 

@@ -29,9 +29,7 @@ def flush_values(x: Array, fmt: FloatFormat) -> None:
 
 
 def flushed(x: Array) -> Array:
-    """A copy of float32 or float64 without the subnormals of that type; others as they are."""
-    if x.dtype.kind != "f":
-        return x
+    """A copy of float32 or float64 without the subnormals of that type."""
     x = x.copy()
     # the code of the smallest normal number: exponent field 1
     _flush_below(x.reshape(-1), 1 << np.finfo(x.dtype).nmant, keep_sign=True)

@@ -114,7 +114,7 @@ def _forget() -> None:
     _team = _Team()  # the parent's workers do not exist in a forked child
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch (Windows has no fork)
     os.register_at_fork(after_in_child=_forget)
 
 
