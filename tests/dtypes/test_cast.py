@@ -23,6 +23,7 @@ from halfulp.dtypes import (
     parse_format,
     round_to,
 )
+from halfulp.dtypes.parameters import NAN32, bits32
 from halfulp.dtypes.reference import Noise, nearest_code, round_exact
 from tests.dtypes.opinion import (
     Array,
@@ -197,3 +198,10 @@ def test_modes_are_taken_as_members_and_as_names() -> None:
         member = round_to(x, E4M3, rounding=rounding, overflow=overflow)
         assert np.array_equal(bits(named), bits(member))
     assert encode(1.00390625, "bf16") == encode(1.00390625, BF16) == 0x3F80
+
+
+def test_the_bits_of_a_float32_are_those_of_the_processor_s_conversion() -> None:
+    wide = np.concatenate([boundaries(E4M3), boundaries(FP32)[::211], [np.nan, -np.nan]])
+    single = bits(convert(wide, np.float32))
+    wanted = np.where(np.isnan(wide), NAN32, single)
+    assert [bits32(x) for x in wide.tolist()] == wanted.tolist()

@@ -206,6 +206,23 @@ def test_what_is_no_result_is_told(answer: Callable[[Any], Any], words: str) -> 
     assert (law.wrong, law.input) == (1, "0x00000000 (0.0)")
 
 
+def test_values_are_no_codes() -> None:
+    (law,) = check_cast(lambda x: round_to(x, E4M3), E4M3, codes=True).laws
+    assert law.name == "answers" and "an array of float32, not of codes" in law.got
+
+
+def test_a_cast_that_only_takes_single_numbers_is_told_with_how_many_it_failed() -> None:
+    def cast(x: Any) -> Any:
+        if len(x) > 2:
+            raise ValueError("too many")
+        return round_to(x, E4M3)
+
+    law = check_cast(cast, E4M3).law("answers")
+    assert (law.wrong, law.got) == (1, "ValueError: too many")
+    count = int(law.input.removeprefix("all ").removesuffix(" at once"))
+    assert 2 < count <= 5, "each half of them is answered"
+
+
 def test_a_report_is_data() -> None:
     found = json.loads(json.dumps(check_cast(FAULTS["ties away"][1], E4M3).as_json()))
     assert (found["format"], found["source"], found["level"], found["ok"]) == (

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 from halfulp.dtypes import BF16, E4M3, INT8, TF32, FloatFormat, Format, decode, encode, round_to
 from tests.dtypes.opinion import bits
@@ -131,3 +132,14 @@ def test_dtypes_imports_torch_never_and_numba_with_the_first_cast() -> None:
         "sys.exit('torch' in sys.modules or early)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_overlap_that_takes_too_long_to_rule_out_is_refused() -> None:
+    # whether such strides meet is a hard question: numpy gives up within the work that it is given
+    memory, shape = np.zeros(1 << 22), (3, 7, 4, 7, 8)
+    x = as_strided(memory, shape, (367472, 294464, 49880, 365736, 513064))
+    out = as_strided(memory[26010:], shape, (616056, 682104, 171880, 474352, 643552))
+    with pytest.raises(np.exceptions.TooHardError):
+        np.shares_memory(x, out, max_work=100_000)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="out overlaps x without being x"):
+        round_to(x, BF16, out=out)

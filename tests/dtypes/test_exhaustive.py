@@ -426,6 +426,24 @@ def test_a_reference_with_another_probability_is_not_believed(
         draws.lot_of(pattern_of(1.0 + 3 / 32), stochastic(E4M3), (8,))
 
 
+def test_a_reference_that_depends_on_the_number_of_bits_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from halfulp.dtypes import reference
+    from halfulp.dtypes.reference_rounding import whole
+
+    def wrong_with_eight_bits(magnitude: Any, negative: bool, rounding: Any, noise: Any) -> int:
+        if noise is not None and noise.bits == 8:
+            return int(magnitude)
+        return whole(magnitude, negative, rounding, noise)
+
+    x = pattern_of(1.0 + 3 / 32)
+    assert draws.lot_of(x, stochastic(E4M3), (8,)).threshold(8) == 64
+    monkeypatch.setattr(reference, "whole", wrong_with_eight_bits)
+    with pytest.raises(draws.UnconfirmedProbability, match="with 8 random bits: 64"):
+        draws.lot_of(x, stochastic(E4M3), (8,))
+
+
 def test_a_verdict_is_a_value() -> None:
     wrong = Wrong(0x3F800000, 1, 2, 3, 4)
     assert str(wrong).startswith("0x3f800000: encode gave 0x1, wanted 0x2; round_to gave")

@@ -192,6 +192,19 @@ def test_a_notebook_shows_a_table(fmt: Format) -> None:
     assert repr(fmt).startswith(type(fmt).__name__)
 
 
+def test_a_format_without_other_names_is_shown_without_them() -> None:
+    assert "other names" in format_html(E4M3)
+    assert not FloatFormat(6, 9).aliases and "other names" not in format_html(FloatFormat(6, 9))
+
+
+def test_a_type_that_an_older_library_lacks_is_missed_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(ml_dtypes, "float4_e2m1fn")
+    with pytest.raises(ValueError, match=f"ml_dtypes {ml_dtypes.__version__} has no float4_e2m1fn"):
+        numpy_dtype(E2M1FN)
+
+
 def test_what_is_shown_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FloatFormat, "aliases", ("<script>&",))
     assert "<script>" not in format_html(E4M3) and "&lt;script&gt;&amp;" in format_html(E4M3)

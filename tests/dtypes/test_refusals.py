@@ -1,5 +1,6 @@
 """Wrong arguments are refused at the door, in words that say what is allowed."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from halfulp.dtypes import BF16, E4M3, INT8, TF32, decode, encode, round_to
+from halfulp.dtypes import (
+    BF16,
+    E2M1FN,
+    E4M3,
+    INT8,
+    TF32,
+    FloatFormat,
+    GivenBits,
+    Overflow,
+    Philox,
+    decode,
+    encode,
+    round_to,
+)
+from halfulp.dtypes.parameters import infinity_code
 
 X = np.linspace(-300, 300, 35).reshape(5, 7)
 CODES = encode(X, E4M3)
+#: Its smallest value but zero is past 2^60.
+LARGE = FloatFormat(4, 3, bias=-60, subnormals=False)
 #: For calls that a type checker refuses too.
 untyped_round_to: Any = round_to
 untyped_encode: Any = encode
@@ -179,3 +196,51 @@ def test_out_with_a_stride_of_0_is_refused() -> None:
 def test_wrong_tensors_are_refused(x: Any, out: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         round_to(x, BF16, out=out)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda: GivenBits(np.array([0.5]), 8),
+            TypeError,
+            "values have type float64; random bits are",
+        ),
+        (
+            lambda: GivenBits(np.array([3, 256]), 8),
+            ValueError,
+            "values go from 3 to 256; random_bits=8 allows 0 to 255",
+        ),
+        (lambda: GivenBits(np.array([-1]), 8), ValueError, "values go from -1 to -1; random_bits"),
+        (
+            lambda: encode(X, BF16, rounding="stochastic", random=GivenBits(np.arange(34), 8)),
+            ValueError,
+            "the random bits have shape (34,), the numbers (5, 7); give one for each",
+        ),
+        (
+            lambda: untyped_encode(X, BF16, rounding="stochastic", random=7),
+            TypeError,
+            "random is a int; give Philox(seed) or GivenBits(values, random_bits)",
+        ),
+        (
+            lambda: encode(X, BF16, rounding="to_odd", random=Philox(0)),
+            ValueError,
+            "rounding='to_odd' draws no random bits; leave random= away",
+        ),
+        (
+            lambda: encode(np.array([1 << 53]), LARGE, rounding="stochastic", random=Philox(0)),
+            ValueError,
+            "whose smallest value is 1.2970366926827028e+18; give float64",
+        ),
+        (
+            lambda: infinity_code(E2M1FN, Overflow.NAN),
+            ValueError,
+            "e2m1fn has no NaN, so overflow='nan' cannot be",
+        ),
+    ],
+)
+def test_wrong_random_bits_and_overflows_are_refused(
+    call: Callable[[], Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        call()

@@ -1,5 +1,6 @@
 """The strategies draw what they promise, and Hypothesis finds them by the types of formats."""
 
+import importlib
 import math
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+from halfulp import dtypes
 from halfulp.dtypes import (
     BLOCK_FORMATS,
     E4M3,
@@ -27,6 +29,7 @@ from halfulp.dtypes import (
     IntFormat,
     Specials,
     encode,
+    hypothesis_types,
     parse_format,
     reference,
     round_to,
@@ -283,3 +286,15 @@ def test_the_entry_point_costs_hypothesis_less_than_twenty_milliseconds() -> Non
         "start = time.perf_counter(); entry.load()(); print(time.perf_counter() - start)"
     )
     assert min(float(_said(script)) for _ in range(5)) < 0.02
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_formats_are_registered_where_hypothesis_is_loaded(
+    loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[bool] = []
+    monkeypatch.setattr(hypothesis_types, "register", lambda: registered.append(True))
+    if not loaded:
+        monkeypatch.delitem(sys.modules, "hypothesis")
+    importlib.reload(dtypes)
+    assert registered == [True] * loaded

@@ -160,6 +160,15 @@ def answer_of_fork(work: Callable[[], bool]) -> bool:
     return answer
 
 
+def test_a_team_that_is_forgotten_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threads._team
+    monkeypatch.setattr(threads, "_team", before)  # to be put back: its workers still wait
+    threads._forget()
+    assert threads._team is not before and not threads._team.bells
+    assert same(in_parts(X[: 1 << 15], 3), WANTED)
+    assert len(threads._team.bells) == 2
+
+
 @FORK
 @FORKING
 def test_a_forked_child_and_its_child_make_teams_of_their_own() -> None:

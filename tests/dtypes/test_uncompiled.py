@@ -17,6 +17,7 @@ from halfulp.dtypes import (
     BlockFormat,
     FloatFormat,
     GivenBits,
+    Overflow,
     Philox,
     Rounding,
     ScaleRule,
@@ -28,6 +29,7 @@ from halfulp.dtypes.conversion import Conversion, conversion
 from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.lanes import F32, F64, I8, I32, I64
 from halfulp.dtypes.noise import noise_for
+from halfulp.dtypes.parameters import NAMES32, parameters32
 from halfulp.dtypes.rounding import DETERMINISTIC
 from tests.dtypes.block_checks import SMALL, as_float32, led_blocks, rules_of
 from tests.dtypes.numpy_lanes import NumpyLanes
@@ -117,6 +119,17 @@ def test_bodies_and_kernels_decode_alike(fmt: FloatFormat) -> None:
         PLAIN["kernels"].decode(codes, found, fmt)
         kernels.decode(codes, wanted, fmt)
         assert np.array_equal(bits(found), bits(wanted))
+
+
+def test_the_rounding_that_engines_build_into_their_kernels_is_that_of_the_loop() -> None:
+    x, made = float32_boundaries(E4M3), conversion(E4M3, overflow="saturate")
+    values = parameters32(E4M3, Overflow.SATURATE)
+    names = {
+        name: NumpyLanes(low)
+        for name, low in zip(NAMES32, values.astype(np.uint32)[:, None], strict=True)
+    }
+    found = PLAIN["codec"].round_lanes(NumpyLanes(bits(x)), names).array
+    assert np.array_equal(found, results(kernels, x, made)[1])
 
 
 def test_the_rounds_of_philox_are_the_kernel_s() -> None:

@@ -62,8 +62,9 @@ def _lane_loop(
         ]
         result, masks = body(given, _given(place, parameters, way))
         memory(target, TYPES[output], n)[...] = result.array
-        for total, mask in zip(memory(counts, np.int64, counted), masks, strict=True):
-            total += np.count_nonzero(mask.array)
+        if counted:
+            sums = memory(counts, np.int64, counted)
+            sums += [np.count_nonzero(mask.array) for mask in masks]
 
     return run
 
