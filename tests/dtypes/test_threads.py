@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from halfulp.dtypes.threads import (
     set_num_threads,
     split,
 )
+from tests.dtypes.uncompiled import memory
 from tests.strategies import float32_boundaries
 
 Floats = npt.NDArray[np.float32]
@@ -158,6 +160,23 @@ def answer_of_fork(work: Callable[[], bool]) -> bool:
         if child.is_alive():
             child.kill()
     return answer
+
+
+def test_the_bell_rings_for_the_workers_that_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    def post(slots: int, count: int, sleeping: int) -> None:
+        memory(sleeping, np.int64, 1)[0] = 0b1010  # workers 1 and 3
+
+    monkeypatch.setattr(threads, "post", post)
+    monkeypatch.setattr(threads, "finish", lambda slots, count: None)
+    team = threads._Team()
+    team.bells = [SimpleQueue() for _ in range(3)]  # nobody listens
+    team.run(drivers.ROUND, [(0,) * 6] * 4)
+    assert [bell.qsize() for bell in team.bells] == [1, 0, 1]
+
+
+def test_while_another_thread_has_the_team_a_caller_works_alone() -> None:
+    with threads._team.busy:
+        assert same(in_parts(X[: 1 << 15], 3), WANTED)
 
 
 def test_a_team_that_is_forgotten_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
