@@ -25,6 +25,7 @@ from halfulp.dtypes import (
 )
 from halfulp.dtypes.parameters import NAN32, bits32
 from halfulp.dtypes.reference import Noise, nearest_code, round_exact
+from halfulp.dtypes.rounding import DETERMINISTIC
 from tests.dtypes.opinion import (
     Array,
     bits,
@@ -102,6 +103,16 @@ def test_every_code_survives_the_round_trip(fmt: FloatFormat) -> None:
         codes[np.isnan(wide)] = fmt.nan_code
     assert np.array_equal(encode(decode(codes, fmt), fmt), codes)
     assert np.array_equal(encode(wide, fmt), codes)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_what_stands_for_nan_has_no_sign(kind: Any) -> None:
+    x = np.array([np.nan, -np.nan], kind)
+    for fmt in EVERY_FLOAT.values():
+        for rounding in DETERMINISTIC:
+            code = nearest_code(np.nan, fmt, rounding, nan="max")
+            assert encode(x, fmt, rounding=rounding, nan="max").tolist() == [code, code]
+            assert not np.signbit(round_to(x, fmt, rounding=rounding, nan="max")).any()
 
 
 def test_fp32_agrees_with_the_reference_in_every_binade() -> None:

@@ -13,7 +13,9 @@ from halfulp.dtypes.noise import noise_for, signed64
 from halfulp.dtypes.philox import PAIR
 from halfulp.dtypes.reference import Noise, nearest_code
 from halfulp.dtypes.threads import get_num_threads, parallel, set_num_threads
-from tests.strategies import EVERY_FLOAT, FLOATS, float32_boundaries
+from tests.dtypes.opinion import bits as bits_of
+from tests.dtypes.opinion import values_of
+from tests.strategies import EVERY_FLOAT, FLOATS, boundaries, float32_boundaries
 
 Array = npt.NDArray[Any]
 WORD = 0xFFFFFFFF
@@ -95,16 +97,17 @@ def test_an_element_has_the_bits_that_are_documented(random: Philox) -> None:
 
 @pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
 def test_each_draw_is_that_of_the_reference(fmt: FloatFormat) -> None:
-    boundaries = float32_boundaries(fmt)
-    x = np.random.default_rng(1).choice(boundaries, 60)
-    for bits in (1, 7, 32):
-        draws = np.random.default_rng(bits).integers(0, 1 << bits, x.size)
-        codes = encode(
-            x, fmt, rounding="stochastic", nan="max", random=GivenBits(draws, bits)
-        ).tolist()
-        for number, draw, code in zip(x.tolist(), draws.tolist(), codes, strict=True):
-            noise = Noise(draw, bits)
-            assert code == nearest_code(number, fmt, "stochastic", nan="max", noise=noise)
+    for points, count in ((float32_boundaries(fmt), 60), (boundaries(fmt), 20)):
+        x = np.random.default_rng(1).choice(points, count)
+        for bits in (1, 7, 32):
+            draws = np.random.default_rng(bits).integers(0, 1 << bits, x.size)
+            random = GivenBits(draws, bits)
+            codes = encode(x, fmt, rounding="stochastic", nan="max", random=random)
+            for number, draw, code in zip(x.tolist(), draws.tolist(), codes.tolist(), strict=True):
+                noise = Noise(draw, bits)
+                assert code == nearest_code(number, fmt, "stochastic", nan="max", noise=noise)
+            values = round_to(x, fmt, rounding="stochastic", nan="max", random=random)
+            assert np.array_equal(bits_of(values), bits_of(values_of(codes, fmt).astype(x.dtype)))
 
 
 @pytest.fixture
