@@ -99,13 +99,13 @@ def test_flushing_changes_no_integer(fmt: Format, rounding: Rounding) -> None:
 @pytest.mark.parametrize("rounding", DETERMINISTIC)
 def test_a_cast_leaves_the_arithmetic_of_the_process_as_it_was(rounding: Rounding) -> None:
     one, more, less = 1.0, 2.0**-53 * 1.5, 2.0**-54  # read at run time: not folded
-    for x in (np.float32([1.1, 1e-40]), np.array([1.1, 1e-310])):
+    for x in (np.array([1.1, 1e-40], np.float32), np.array([1.1, 1e-310])):
         for fmt in ("e4m3", "fp32"):
             encode(x, fmt, rounding=rounding)
             round_to(x, fmt, rounding=rounding)
             assert one + more == 1 + 2.0**-52 and one + less == -(-one - less) == 1, "to nearest"
     with flushing():
-        encode(np.float32([1.1]), "e4m3", rounding=rounding)
+        encode(np.array([1.1], np.float32), "e4m3", rounding=rounding)
         assert np.array([1e-40], np.float32).astype(np.float64)[0] == 0, "still flushing"
 
 
