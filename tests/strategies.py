@@ -90,8 +90,10 @@ def float_formats(draw: st.DrawFn) -> FloatFormat:
     least = 0 if subnormals and specials is not Specials.FN else 1
     if exponent_bits == 1 and specials is Specials.IEEE:
         least = 1
-    # float32 holds no more with eight exponent bits that all serve numbers
-    most = 22 if exponent_bits == 8 and (specials != Specials.IEEE or not subnormals) else 23
+    # float32 holds fewer with eight exponent bits that all serve numbers, or without subnormals
+    most = 23
+    if exponent_bits == 8:
+        most -= (specials is not Specials.IEEE) + (not subnormals)
     mantissa_bits = draw(st.integers(least, most))
     return draw(_biased(exponent_bits, mantissa_bits, specials, subnormals=subnormals))
 
