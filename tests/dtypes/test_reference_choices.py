@@ -105,3 +105,4 @@ def test_the_reference_refuses_in_whole_sentences(call: Any, sentence: str) -> N
 
 def test_what_the_reference_offers_is_there() -> None:
     assert all(hasattr(reference, name) for name in reference.__all__)
+    assert len(set(reference.__all__)) == len(reference.__all__)
