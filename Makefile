@@ -7,6 +7,9 @@ PYTHON ?= python3.11 python3
 # more options of a command: `make sweep ARGS='--samples 50'`, `make test ARGS='-k cast'`
 ARGS ?=
 
+# two processes, each file of tests in one; `make test ARGS='-n 0'` needs one and shows what is printed
+TWO := -n 2 --dist loadfile
+
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 INSTALLED := .venv/halfulp.installed
@@ -30,14 +33,14 @@ sweep: $(INSTALLED)
 	@echo 'Written: results/sweep.json, results/sweep.csv, results/sweep.png'
 
 test: $(INSTALLED)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest $(TWO) $(ARGS)
 
 check: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m mypy tests docs
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest $(TWO) $(ARGS)
 
 # a new cache for the kernels: what makes them runs when they are compiled
 cover: $(INSTALLED)
