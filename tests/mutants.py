@@ -46,7 +46,7 @@ _CASTS = tuple(
         "test_cast.py::test_decode_gives_the_value_of_every_code",
         "test_stochastic.py::test_each_draw_is_that_of_the_reference",
     )
-    for name in ("e4m3", "e4m3fnuz", "e2m1fn", "cfp8(7,0)", "bf16", "tf32")
+    for name in ("e4m3", "e4m3fnuz", "e2m1fn", "cfp8(7,0)", "fp16", "float(5,23)", "bf16", "tf32")
 )
 _PLUGIN = "tests.dtypes.bodies"  # tests judge the kernels' bodies without the compiler
 #: Of each module of dtypes/: pytest's arguments for the first tests, which run it and are fast, and
@@ -56,7 +56,7 @@ TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rounding": (_FIRST, _ALL),
     "reference": (_FIRST, _ALL),
     "reference_rounding": (_FIRST, _ALL),
-    "codec": ((*_CASTS, "-p", _PLUGIN), _CASTS),
+    "codec": ((*_CASTS, "-p", _PLUGIN), (*_CASTS, "../engines/test_casts.py")),
 }
 _CONFIGURATION = """
 [tool.mutmut]
