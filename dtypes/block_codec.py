@@ -5,11 +5,11 @@ from typing import Any
 from halfulp.dtypes.block_loops import BlockBody, block_loop, maxima_loop
 from halfulp.dtypes.lanes import F32, F64, I8, I32, I64, Lanes
 from halfulp.dtypes.loops import lane_loop
-from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32
+from halfulp.dtypes.parameters import INF32, MAGNITUDE32, MAGNITUDE64, NAMES32, NAN32
 
 Given = dict[str, Lanes]
 Bodies = tuple[Lanes, list[Lanes]]
-_INF64, _NAN64, _MAGNITUDE64 = 0x7FF << 52, 0x7FF8 << 48, (1 << 63) - 1
+_INF64, _NAN64 = 0x7FF << 52, 0x7FF8 << 48
 #: Added to a float32 of fewer than 23 bits and taken away again, it leaves a whole number.
 _WHOLE = 8388608.0
 
@@ -48,8 +48,8 @@ def _quotient(x: Lanes, scale: Lanes, given: Given) -> Lanes:
 def _divide_wide(x: Lanes, scale: Lanes, given: Given) -> Lanes:
     """float64 bits of x / (scale * tensor scale) rounded to odd; NaN becomes 0."""
     divisor = (scale * given["tensor_scale"].bits(F32)).convert("fpext", F64)
-    bits = _odd_quotient((x & _MAGNITUDE64).bits(F64), divisor, I64)
-    return (bits > _INF64).where(bits.like(0), bits | (x & ~_MAGNITUDE64))
+    bits = _odd_quotient((x & MAGNITUDE64).bits(F64), divisor, I64)
+    return (bits > _INF64).where(bits.like(0), bits | (x & ~MAGNITUDE64))
 
 
 def _float_code(size: Lanes, x: Lanes, given: Given) -> Lanes:

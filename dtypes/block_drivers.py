@@ -17,7 +17,8 @@ from halfulp.dtypes.block_codec import (
 )
 from halfulp.dtypes.block_layout import LANES
 from halfulp.dtypes.codec import decode8_loop, encode8_loop
-from halfulp.dtypes.codec64 import narrow_loop, widen_loop
+from halfulp.dtypes.codec64 import widen_loop
+from halfulp.dtypes.codec_wide import narrow_loop
 from halfulp.dtypes.jit import kernel
 from halfulp.dtypes.natives import unpack
 

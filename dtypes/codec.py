@@ -15,7 +15,7 @@ Given = dict[str, Lanes]
 Bodies = tuple[Lanes, list[Lanes]]
 
 
-class _Way(ABC):
+class Way(ABC):
     """One way to round float32 bits to the spacing of a format.
 
     `above` serves the values from `min_normal` on, where the spacing is a number of float32's own
@@ -43,7 +43,7 @@ class _Way(ABC):
         return self.given[name]
 
 
-class _Nearest(_Way):
+class Nearest(Way):
     """To nearest even; below `min_normal` by a magic number that float addition rounds to."""
 
     def above(self) -> Lanes:
@@ -60,7 +60,7 @@ class _Nearest(_Way):
         return self._moved().bits(I32) - self.given["magic"]
 
 
-class _Directed(_Way):
+class Directed(Way):
     """To nearest away, toward zero, toward positive, toward negative.
 
     In the native's own direction of rounding the magic number works for them too: with x's sign,
@@ -92,7 +92,7 @@ class _Directed(_Way):
         return self._by_sign(name)
 
 
-class _ToOdd(_Way):
+class ToOdd(Way):
     """What was not exact is cut off and gets its last bit set; the native's direction cuts off."""
 
     def above(self) -> Lanes:
@@ -112,7 +112,7 @@ class _ToOdd(_Way):
         return self._moved() - self.given["magic"]
 
 
-class _ByNoise(_Way):
+class _ByNoise(Way):
     """Stochastic: random bits are added below the last place; the second input holds them."""
 
     def __init__(self, inputs: list[Lanes], given: Given) -> None:
@@ -139,7 +139,7 @@ class _ByNoise(_Way):
         return (units * self.given["subnormal_scale"].bits(F32)).bits(I32)
 
 
-def _round_by(way: _Way) -> Lanes:
+def _round_by(way: Way) -> Lanes:
     given, magnitude = way.given, way.magnitude
     result = (magnitude < given["min_normal"]).where(way.below(), way.above())
     result = (result > given["max"]).where(way.overflow("overflow"), result)
@@ -157,17 +157,17 @@ def _sign(sign: Lanes, result: Lanes, nan: Lanes, least: Lanes, most: Lanes) -> 
 
 def round_lanes(x: Lanes, given: Given) -> Lanes:
     """float32 bits to the bits of the nearest value of the format, ties to even (parameters32)."""
-    return _round_by(_Nearest([x], given))
+    return _round_by(Nearest([x], given))
 
 
-def _round(kind: type[_Way]) -> Body:
+def rounding(kind: type[Way]) -> Body:
     def body(inputs: list[Lanes], given: Given) -> Bodies:
         return _round_by(kind(inputs, given)), []
 
     return body
 
 
-def _encode(kind: type[_Way], width: Any) -> Body:
+def encoding(kind: type[Way], width: Any) -> Body:
     """float32 bits to codes of a type (parameters32)."""
 
     def body(inputs: list[Lanes], given: Given) -> Bodies:
@@ -205,32 +205,32 @@ def _decode(width: Any) -> Body:
     return body
 
 
-def _rounder(name: str, kind: type[_Way], inputs: list[Any], directed: bool = False) -> Any:
-    return lane_loop(name, _round(kind), inputs, I32, NAMES32, directed=directed)
+def _rounder(name: str, kind: type[Way], inputs: list[Any], directed: bool = False) -> Any:
+    return lane_loop(name, rounding(kind), inputs, I32, NAMES32, directed=directed)
 
 
 def _encoder(
-    name: str, kind: type[_Way], inputs: list[Any], width: Any, directed: bool = False
+    name: str, kind: type[Way], inputs: list[Any], width: Any, directed: bool = False
 ) -> Any:
     lanes = 64 // BYTES[width]
     return lane_loop(
-        name, _encode(kind, width), inputs, width, NAMES32, lanes=lanes, directed=directed
+        name, encoding(kind, width), inputs, width, NAMES32, lanes=lanes, directed=directed
     )
 
 
 _NOISY = [I32, I32]  # float32 bits and noise
-round_loop = _rounder("halfulp_round", _Nearest, [I32])
-encode8_loop = _encoder("halfulp_encode8", _Nearest, [I32], I8)
-encode16_loop = _encoder("halfulp_encode16", _Nearest, [I32], I16)
-encode32_loop = _encoder("halfulp_encode32", _Nearest, [I32], I32)
-directed_round_loop = _rounder("halfulp_directed_round", _Directed, [I32], True)
-directed_encode8_loop = _encoder("halfulp_directed_encode8", _Directed, [I32], I8, True)
-directed_encode16_loop = _encoder("halfulp_directed_encode16", _Directed, [I32], I16, True)
-directed_encode32_loop = _encoder("halfulp_directed_encode32", _Directed, [I32], I32, True)
-odd_round_loop = _rounder("halfulp_odd_round", _ToOdd, [I32], True)
-odd_encode8_loop = _encoder("halfulp_odd_encode8", _ToOdd, [I32], I8, True)
-odd_encode16_loop = _encoder("halfulp_odd_encode16", _ToOdd, [I32], I16, True)
-odd_encode32_loop = _encoder("halfulp_odd_encode32", _ToOdd, [I32], I32, True)
+round_loop = _rounder("halfulp_round", Nearest, [I32])
+encode8_loop = _encoder("halfulp_encode8", Nearest, [I32], I8)
+encode16_loop = _encoder("halfulp_encode16", Nearest, [I32], I16)
+encode32_loop = _encoder("halfulp_encode32", Nearest, [I32], I32)
+directed_round_loop = _rounder("halfulp_directed_round", Directed, [I32], True)
+directed_encode8_loop = _encoder("halfulp_directed_encode8", Directed, [I32], I8, True)
+directed_encode16_loop = _encoder("halfulp_directed_encode16", Directed, [I32], I16, True)
+directed_encode32_loop = _encoder("halfulp_directed_encode32", Directed, [I32], I32, True)
+odd_round_loop = _rounder("halfulp_odd_round", ToOdd, [I32], True)
+odd_encode8_loop = _encoder("halfulp_odd_encode8", ToOdd, [I32], I8, True)
+odd_encode16_loop = _encoder("halfulp_odd_encode16", ToOdd, [I32], I16, True)
+odd_encode32_loop = _encoder("halfulp_odd_encode32", ToOdd, [I32], I32, True)
 noise_round_loop = _rounder("halfulp_noise_round", _ByNoise, _NOISY)
 noise_encode8_loop = _encoder("halfulp_noise_encode8", _ByNoise, _NOISY, I8)
 noise_encode16_loop = _encoder("halfulp_noise_encode16", _ByNoise, _NOISY, I16)

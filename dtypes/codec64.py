@@ -5,14 +5,12 @@ For the formats and sources that the float32 kernels of `halfulp.dtypes.codec` d
 
 from typing import Any
 
-from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
 from halfulp.dtypes.loops import Body, lane_loop
-from halfulp.dtypes.parameters import NAMES64
+from halfulp.dtypes.parameters import MAGNITUDE64, NAMES64
 
 Given = dict[str, Lanes]
 Bodies = tuple[Lanes, list[Lanes]]
-_MAGNITUDE = 0x7FFFFFFFFFFFFFFF
 _INF = 0x7FF0000000000000
 
 
@@ -29,7 +27,7 @@ class _Parts:
 
     def __init__(self, x: Lanes, given: Given) -> None:
         self.given = given
-        self.magnitude = x & _MAGNITUDE
+        self.magnitude = x & MAGNITUDE64
         self.negative = x >> 63
         field = self.magnitude >> 52
         self.significand = (self.magnitude & ((1 << 52) - 1)) | (field.call("umin", 1) << 52)
@@ -149,18 +147,6 @@ def _decode(width: Any) -> Body:
     return body
 
 
-def _narrow(inputs: list[Lanes], given: Given) -> Bodies:
-    """float64 bits to float32 bits, rounded to odd: rounding them again to 22 bits is right.
-
-    The conversion cuts off (Direction.CUT); what was not exact gets its last bit set.
-    """
-    wide = inputs[0].bits(F64)
-    single = wide.convert("fptrunc", F32)
-    inexact = single.convert("fpext", F64).differs_from_number(wide)
-    bits = single.bits(I32)
-    return inexact.where(bits | 1, bits), []
-
-
 def _widen(inputs: list[Lanes], given: Given) -> Bodies:
     """float32 bits to float64 bits."""
     return inputs[0].bits(F32).convert("fpext", F64).bits(I64), []
@@ -181,5 +167,4 @@ noise_encode64_32_loop = lane_loop(
 decode_any8_loop = lane_loop("halfulp_decode_any8", _decode(I8), [I8], I32, NAMES64, lanes=8)
 decode_any16_loop = lane_loop("halfulp_decode_any16", _decode(I16), [I16], I32, NAMES64, lanes=8)
 decode_any32_loop = lane_loop("halfulp_decode_any32", _decode(I32), [I32], I32, NAMES64, lanes=8)
-narrow_loop = lane_loop("halfulp_narrow", _narrow, [I64], I32, direction=Direction.CUT)
 widen_loop = lane_loop("halfulp_widen", _widen, [I32], I64, lanes=8)

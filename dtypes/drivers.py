@@ -1,4 +1,4 @@
-"""The compiled drivers of the float32 loops, one for each; what they pass on stays in cache.
+"""The compiled drivers of the float32 loops, one for each; noise stays in cache.
 
 numba keeps a compiled function on disk only if it is a module's own: so each loop has its driver.
 """
@@ -24,160 +24,84 @@ from halfulp.dtypes.codec import (
     odd_round_loop,
     round_loop,
 )
-from halfulp.dtypes.codec64 import narrow_loop, widen_loop
 from halfulp.dtypes.jit import kernel
 from halfulp.dtypes.natives import unpack
 from halfulp.dtypes.philox import GROUP, PAIR, philox
 
-#: Elements that are narrowed, or given their noise, at a time: 8 KiB of scratch memory.
+#: Elements that are given their noise at a time: 8 KiB of scratch memory.
 CHUNK = 2048
 
 
 @kernel
 def _run_round(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        round_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        round_loop((scratch, scratch, given, 0, n, 0))
-        widen_loop((scratch, target + 8 * start, 0, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    round_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_encode8(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        encode8_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        encode8_loop((scratch, target + start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    encode8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_encode16(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        encode16_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        encode16_loop((scratch, target + 2 * start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    encode16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_encode32(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        encode32_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        encode32_loop((scratch, target + 4 * start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    encode32_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_directed_round(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        directed_round_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        directed_round_loop((scratch, scratch, given, 0, n, 0))
-        widen_loop((scratch, target + 8 * start, 0, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    directed_round_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_directed_encode8(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        directed_encode8_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        directed_encode8_loop((scratch, target + start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    directed_encode8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_directed_encode16(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        directed_encode16_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        directed_encode16_loop((scratch, target + 2 * start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    directed_encode16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_directed_encode32(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        directed_encode32_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        directed_encode32_loop((scratch, target + 4 * start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    directed_encode32_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_odd_round(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        odd_round_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        odd_round_loop((scratch, scratch, given, 0, n, 0))
-        widen_loop((scratch, target + 8 * start, 0, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    odd_round_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_odd_encode8(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        odd_encode8_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        odd_encode8_loop((scratch, target + start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    odd_encode8_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_odd_encode16(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        odd_encode16_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        odd_encode16_loop((scratch, target + 2 * start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    odd_encode16_loop((source, target, given, 0, count, streaming))
 
 
 @kernel
 def _run_odd_encode32(arguments: int) -> None:
-    source, target, given, count, streaming, wide, scratch = unpack(arguments, 7)
-    if wide == 0:
-        odd_encode32_loop((source, target, given, 0, count, streaming))
-        return
-    for start in range(0, count, CHUNK):
-        n = min(CHUNK, count - start)
-        narrow_loop((source + 8 * start, scratch, 0, 0, n, 0))
-        odd_encode32_loop((scratch, target + 4 * start, given, 0, n, streaming))
+    source, target, given, count, streaming, _ = unpack(arguments, 6)
+    odd_encode32_loop((source, target, given, 0, count, streaming))
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import drivers, drivers64
+from halfulp.dtypes import drivers, drivers64, drivers_wide
 from halfulp.dtypes.conversion import Conversion
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.jit import Kernel
@@ -35,9 +35,6 @@ Array = npt.NDArray[Any]
 _STREAMING_BYTES = 8 << 20
 #: Below this many elements a second thread costs more than it saves.
 _PARALLEL_ELEMENTS = 1 << 17
-#: The other deterministic roundings are the directed drivers'.
-_ROUND = {Rounding.NEAREST_EVEN: drivers.ROUND, Rounding.TO_ODD: drivers.ODD_ROUND}
-_ENCODE = {Rounding.NEAREST_EVEN: drivers.ENCODE, Rounding.TO_ODD: drivers.ODD_ENCODE}
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,6 @@ class _Plan:
     round: Kernel
     encoders: dict[int, Kernel]
     given: Parameters
-    wide: bool  #: whether the source is float64
     noisy: bool
 
     @functools.cached_property
@@ -64,16 +60,19 @@ def _plan(made: Conversion, itemsize: int) -> _Plan | None:
     if made.rounding is Rounding.STOCHASTIC:  # a number rounded to odd has lost bits of its share
         if itemsize == 8 or not noise32(fmt):
             return None
-        return _Plan(drivers.NOISE_ROUND, drivers.NOISE_ENCODE, given, wide=False, noisy=True)
+        return _Plan(drivers.NOISE_ROUND, drivers.NOISE_ENCODE, given, noisy=True)
     if not fast32(fmt):
         return None
     # in float32 nothing is past the largest values of a format that reaches as far
     told = fmt.emax < 127 or made.overflow is not Overflow.NAN
     if itemsize == 8 and not (told and odd_float32(fmt)):
         return None
-    driver = _ROUND.get(made.rounding, drivers.DIRECTED_ROUND)
-    encoders = _ENCODE.get(made.rounding, drivers.DIRECTED_ENCODE)
-    return _Plan(driver, encoders, given, wide=itemsize == 8, noisy=False)
+    made_for = drivers_wide if itemsize == 8 else drivers
+    if made.rounding is Rounding.NEAREST_EVEN:
+        return _Plan(made_for.ROUND, made_for.ENCODE, given, noisy=False)
+    if made.rounding is Rounding.TO_ODD:
+        return _Plan(made_for.ODD_ROUND, made_for.ODD_ENCODE, given, noisy=False)
+    return _Plan(made_for.DIRECTED_ROUND, made_for.DIRECTED_ENCODE, given, noisy=False)
 
 
 def round_values(x: Array, out: Array, made: Conversion) -> None:
@@ -108,7 +107,7 @@ def _run_plan(plan: _Plan, driver: Kernel, x: Array, out: Array, made: Conversio
     if plan.noisy:
         _run_with_noise(driver, x, out, plan.address, made)
     else:
-        _run(driver, x, out, plan.address, int(plan.wide))
+        _run(driver, x, out, plan.address)
 
 
 def decode(codes: Array, out: Array, fmt: FloatFormat) -> None:
@@ -151,12 +150,12 @@ def _pieces(x: Array, place: int, size: int) -> tuple[bool, list[tuple[int, int]
     return streaming, split(count, 64, _PARALLEL_ELEMENTS // 2)
 
 
-def _run(driver: Kernel, x: Array, out: Array, parameters: int, *more: int) -> None:
+def _run(driver: Kernel, x: Array, out: Array, parameters: int) -> None:
     source, place = x.ctypes.data, out.ctypes.data
     step_in, step_out = x.itemsize, out.itemsize
     streaming, pieces = _pieces(x, place, step_out)
     parts = [
-        (source + a * step_in, place + a * step_out, parameters, b - a, int(streaming), *more)
+        (source + a * step_in, place + a * step_out, parameters, b - a, int(streaming))
         for a, b in pieces
     ]
     parallel(driver, parts)

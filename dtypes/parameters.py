@@ -13,7 +13,7 @@ from halfulp.dtypes.rounding import TRUTH_TABLES, NanTo, Overflow, Rounding, sta
 INF32 = 0x7F800000
 NAN32 = 0x7FC00000
 SIGN32 = 0x80000000
-MAGNITUDE32 = 0x7FFFFFFF
+MAGNITUDE32, MAGNITUDE64 = 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF
 Parameters = npt.NDArray[np.int64]
 
 

@@ -124,8 +124,12 @@ PLANTED = (
         'call("umax", one - given["least_field"])', 'call("umax", one - one)', _WIDE_DECODED,
     ),
     Planted(
-        "a float64 loses its sticky bit on the way to float32", "codec64.py",
-        "return inexact.where(bits | 1, bits), []", "return bits, []", _ONCE,
+        "a float64 loses its sticky bit on the way to float32", "codec_wide.py",
+        "return inexact.where(cut | 1, bits)", "return cut", _ONCE,
+    ),
+    Planted(
+        "a float64 that float32 rounds up stays there", "codec_wide.py",
+        "(inexact & away).where(bits - 1, bits)", "bits", _ONCE,
     ),
     Planted(
         "the share of a float64 is cut one bit early", "codec64.py",

@@ -180,11 +180,11 @@ def _without_carry(way: Any) -> Any:
 @pytest.mark.parametrize(
     ("module", "place", "wrong", "rounding"),
     [
-        ("codec", "_Nearest.above", _without_carry, "nearest_even"),
-        ("codec", "_Directed.above", _without_carry, "toward_positive"),
-        ("codec", "_ToOdd.below_code", lambda way: way.magnitude, "to_odd"),
+        ("codec", "Nearest.above", _without_carry, "nearest_even"),
+        ("codec", "Directed.above", _without_carry, "toward_positive"),
+        ("codec", "ToOdd.below_code", lambda way: way.magnitude, "to_odd"),
         ("codec", "_sign", lambda sign, *_: sign, "nearest_even"),
-        ("codec64", "_MAGNITUDE", (1 << 62) - 1, "nearest_even"),
+        ("codec64", "MAGNITUDE64", (1 << 62) - 1, "nearest_even"),
     ],
 )
 def test_a_wrong_body_disagrees(

@@ -28,8 +28,8 @@ Array = npt.NDArray[Any]
 Native = Callable[[tuple[int, ...]], None]
 #: All that stands on the loops.
 MODULES = (
-    "codec", "codec64", "philox", "block_codec", "drivers", "drivers64", "block_drivers", "noise",
-    "kernels", "block_kernels",
+    "codec", "codec64", "codec_wide", "philox", "block_codec", "drivers", "drivers64",
+    "drivers_wide", "block_drivers", "noise", "kernels", "block_kernels",
 )  # fmt: skip
 
 
