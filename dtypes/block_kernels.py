@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import block_drivers
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.block_codec import FIXED_NAMES, POWER_NAMES, QUOTIENT_NAMES, TENSOR_NAMES
 from halfulp.dtypes.block_format import (
     LARGEST_TENSOR_SCALE,
@@ -99,7 +100,7 @@ def decode(codes: Array, scales: Array, out: Array, fmt: BlockFormat, tensor: fl
 
 def _streams(out: Array) -> bool:
     """Whether the result is written past the caches: it is larger than they are."""
-    return out.nbytes >= _STREAMING_BYTES and out.ctypes.data % 64 == 0
+    return out.nbytes >= _STREAMING_BYTES and address(out) % 64 == 0
 
 
 def _run(
@@ -109,7 +110,7 @@ def _run(
     """Run a driver over all blocks; `places` are arrays and the bytes of a block in them."""
     source, step = places[0]
     blocks = source.nbytes // step
-    parameters = [values.ctypes.data for values in given]
+    parameters = [address(values) for values in given]
     chunk = block_drivers.CHUNK // slot
     if source.size < _PARALLEL_ELEMENTS:
         pieces = [(0, blocks)]
@@ -118,7 +119,7 @@ def _run(
     parallel(
         driver,
         [
-            (*(array.ctypes.data + a * size for array, size in places), *parameters, b - a, slot)
+            (*(address(array) + a * size for array, size in places), *parameters, b - a, slot)
             + more
             for a, b in pieces
         ],

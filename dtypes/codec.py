@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from halfulp.dtypes.lanes import BYTES, F32, I8, I16, I32, Lanes
-from halfulp.dtypes.loops import Body, lane_loop
+from halfulp.dtypes.loops import Body, Quick, lane_loop
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, SIGN32
 
 Given = dict[str, Lanes]
@@ -160,6 +160,39 @@ def round_lanes(x: Lanes, given: Given) -> Lanes:
     return _round_by(Nearest([x], given))
 
 
+def _on_spacing(magnitude: Lanes, given: Given) -> tuple[Lanes, Lanes, Lanes]:
+    """(binade, spacer, |x| + spacer): float32's addition rounds `magnitude` to nearest even.
+
+    The spacer is the power of two whose last place is the spacing of the format at x.
+    """
+    binade = magnitude.call("umax", given["tiny"]) & INF32
+    spacer = binade + given["raise"]
+    return binade, spacer, (magnitude.bits(F32) + spacer.bits(F32)).bits(I32)
+
+
+def quick_round(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+    """As `round_lanes` where |x| < `ordinary`, in a third of the steps."""
+    x = inputs[0]
+    magnitude = x & MAGNITUDE32
+    _, spacer, moved = _on_spacing(magnitude, given)
+    result = (moved.bits(F32) - spacer.bits(F32)).bits(I32)
+    return magnitude < given["ordinary"], result | (x & SIGN32)
+
+
+def quick_encode(width: Any) -> Quick:
+    """As `encoding(Nearest, width)` where |x| < `ordinary`, in half of the steps."""
+
+    def quick(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+        x = inputs[0]
+        magnitude = x & MAGNITUDE32
+        binade, spacer, moved = _on_spacing(magnitude, given)
+        code = (moved - spacer) + ((binade - given["tiny"]) >> given["shift"])
+        code = code | ((x >> 31) << given["sign_shift"])
+        return magnitude < given["ordinary"], code if width is I32 else code.convert("trunc", width)
+
+    return quick
+
+
 def rounding(kind: type[Way]) -> Body:
     def body(inputs: list[Lanes], given: Given) -> Bodies:
         return _round_by(kind(inputs, given)), []
@@ -206,15 +239,17 @@ def _decode(width: Any) -> Body:
 
 
 def _rounder(name: str, kind: type[Way], inputs: list[Any], directed: bool = False) -> Any:
-    return lane_loop(name, rounding(kind), inputs, I32, NAMES32, directed=directed)
+    quick = quick_round if kind is Nearest else None
+    return lane_loop(name, rounding(kind), inputs, I32, NAMES32, directed=directed, quick=quick)
 
 
 def _encoder(
     name: str, kind: type[Way], inputs: list[Any], width: Any, directed: bool = False
 ) -> Any:
-    lanes = 64 // BYTES[width]
+    lanes, body = 64 // BYTES[width], encoding(kind, width)
+    quick = quick_encode(width) if kind is Nearest else None
     return lane_loop(
-        name, encoding(kind, width), inputs, width, NAMES32, lanes=lanes, directed=directed
+        name, body, inputs, width, NAMES32, lanes=lanes, directed=directed, quick=quick
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import drivers, drivers64, drivers_wide
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.conversion import Conversion
 from halfulp.dtypes.format import FloatFormat
 from halfulp.dtypes.jit import Kernel
@@ -48,8 +49,8 @@ class _Plan:
 
     @functools.cached_property
     def address(self) -> int:
-        """Of the parameters: numpy takes as long to say it as to cast a small array."""
-        return _address(self.given)
+        """Of the parameters."""
+        return address(self.given)
 
 
 @functools.lru_cache(1024)
@@ -98,9 +99,9 @@ def encode(x: Array, out: Array, made: Conversion) -> None:
         x = wide
     given = parameters64(_float(made), made.rounding, made.overflow, made.nan, made.random_bits)
     if made.rounding is Rounding.STOCHASTIC:
-        _run_with_noise(drivers64.NOISE_ENCODE[out.itemsize], x, out, _address(given), made)
+        _run_with_noise(drivers64.NOISE_ENCODE[out.itemsize], x, out, address(given), made)
     else:
-        _run(drivers64.ENCODE[out.itemsize], x, out, _address(given))
+        _run(drivers64.ENCODE[out.itemsize], x, out, address(given))
 
 
 def _run_plan(plan: _Plan, driver: Kernel, x: Array, out: Array, made: Conversion) -> None:
@@ -118,19 +119,15 @@ def decode(codes: Array, out: Array, fmt: FloatFormat) -> None:
         widen(single, out)
     elif fast32(fmt):
         given = parameters32(fmt, Overflow.INF)
-        _run(drivers.DECODE[codes.itemsize], codes, out, _address(given))
+        _run(drivers.DECODE[codes.itemsize], codes, out, address(given))
     else:
         given = parameters64(fmt, Rounding.NEAREST_EVEN, Overflow.INF)
-        _run(drivers64.DECODE[codes.itemsize], codes, out, _address(given))
+        _run(drivers64.DECODE[codes.itemsize], codes, out, address(given))
 
 
 def widen(x: Array, out: Array) -> None:
     """out[i] = the float32 x[i] as float64; numpy's conversion may flush subnormals."""
     _run(drivers64.WIDEN, x, out, 0)
-
-
-def _address(given: Parameters) -> int:
-    return int(given.ctypes.data)
 
 
 def _float(made: Conversion) -> FloatFormat:
@@ -146,12 +143,12 @@ def _pieces(x: Array, place: int, size: int) -> tuple[bool, list[tuple[int, int]
     count = x.size
     if count < _PARALLEL_ELEMENTS:
         return False, [(0, count)]
-    streaming = count * size >= _STREAMING_BYTES and place % 64 == 0 and x.ctypes.data != place
+    streaming = count * size >= _STREAMING_BYTES and place % 64 == 0 and address(x) != place
     return streaming, split(count, 64, _PARALLEL_ELEMENTS // 2)
 
 
 def _run(driver: Kernel, x: Array, out: Array, parameters: int) -> None:
-    source, place = x.ctypes.data, out.ctypes.data
+    source, place = address(x), address(out)
     step_in, step_out = x.itemsize, out.itemsize
     streaming, pieces = _pieces(x, place, step_out)
     parts = [
@@ -166,13 +163,13 @@ def _run_with_noise(
 ) -> None:
     random = made.random
     bits = random.for_shape(x.shape) if isinstance(random, GivenBits) else None
-    streaming, pieces = _pieces(x, out.ctypes.data, out.itemsize)
+    streaming, pieces = _pieces(x, address(out), out.itemsize)
     parts = []
     for a, b in pieces:
-        places = x.ctypes.data + a * x.itemsize, out.ctypes.data + a * out.itemsize
+        places = address(x) + a * x.itemsize, address(out) + a * out.itemsize
         noise, counter = 0, (0, 0, 0, 0)
         if bits is not None:
-            noise = bits.ctypes.data + 4 * a
+            noise = address(bits) + 4 * a
         else:
             assert isinstance(random, Philox)
             words = signed64(random.seed), signed64(random.step)

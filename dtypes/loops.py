@@ -9,6 +9,7 @@ from llvmlite import ir
 from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.lanes import (
     BYTES,
+    I1,
     I32,
     I64,
     Lanes,
@@ -55,8 +56,35 @@ def add_masks(masks: Sequence[Lanes], sums: Sequence[Lanes]) -> list[Lanes]:
     return [total - mask.convert("sext", I32) for total, mask in zip(sums, masks, strict=True)]
 
 
+def unless_all(
+    builder: ir.IRBuilder, mask: Lanes, quick: Sequence[Lanes], slow: Callable[[], Sequence[Lanes]]
+) -> list[Lanes]:
+    """`quick` when every lane of the mask is set, else slow(), behind a jump."""
+    name = f"llvm.vector.reduce.and.v{mask.count}i1"
+    reduce = declare(builder.module, name, ir.FunctionType(I1, [mask.value.type]))
+    names = ("slow", "chosen")
+    rare, chosen = (builder.append_basic_block(name) for name in names)
+    before = builder.block
+    jump = builder.cbranch(builder.call(reduce, [mask.value]), chosen, rare)
+    jump.set_weights([1 << 10, 1])
+    builder.position_at_end(rare)
+    found = slow()
+    after = builder.block
+    builder.branch(chosen)
+    builder.position_at_end(chosen)
+    results = []
+    for usual, other in zip(quick, found, strict=True):
+        phi = builder.phi(usual.value.type)
+        phi.add_incoming(usual.value, before)
+        phi.add_incoming(other.value, after)
+        results.append(Lanes(builder, phi))
+    return results
+
+
 #: body(inputs, parameters) -> (output, masks whose set lanes are counted)
 Body = Callable[[list[Lanes], dict[str, Lanes]], tuple[Lanes, list[Lanes]]]
+#: quick(inputs, parameters) -> (lanes that the body would treat so and not count, their output)
+Quick = Callable[[list[Lanes], dict[str, Lanes]], tuple[Lanes, Lanes]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +94,7 @@ class _Loop:
     inputs, output   LLVM types of the elements
     lanes            elements of a vector
     counted          masks that the body returns
+    quick            serves a vector whose lanes are all ordinary, without the body
     """
 
     body: Body
@@ -73,6 +102,22 @@ class _Loop:
     output: Any
     lanes: int
     counted: int
+    quick: Quick | None
+
+    def _step(
+        self, builder: ir.IRBuilder, given: list[Lanes], parameters: dict[str, Lanes],
+        sums: list[Lanes],
+    ) -> list[Lanes]:  # fmt: skip
+        """The output and the new counts of one vector."""
+
+        def whole() -> list[Lanes]:
+            result, masks = self.body(given, parameters)
+            return [result, *add_masks(masks, sums)]
+
+        if self.quick is None:
+            return whole()
+        ordinary, result = self.quick(given, parameters)
+        return unless_all(builder, ordinary, [result, *sums], whole)
 
     def _addresses(
         self, builder: ir.IRBuilder, bases: Sequence[ir.Value], index: ir.Value
@@ -105,8 +150,8 @@ class _Loop:
             load(builder, at, kind, self.lanes)
             for at, kind in zip(places, self.inputs, strict=False)
         ]
-        result, masks = self.body(given, parameters)
-        totals = add_masks(masks, [Lanes(builder, total) for total in sums])
+        counts = [Lanes(builder, total) for total in sums]
+        result, *totals = self._step(builder, given, parameters, counts)
         # one vector a turn: two streaming stores in a row took half as long again
         store(builder, result, places[-1], streaming)
         index.add_incoming(builder.add(index, I64(self.lanes)), builder.block)
@@ -149,7 +194,7 @@ def add_counts(builder: ir.IRBuilder, totals: Sequence[Lanes], counts: ir.Value)
 
 def lane_loop(
     name: str, body: Body, inputs: Sequence[Any], output: Any, parameters: Sequence[str] = (), *,
-    lanes: int = 16, counted: int = 0,
+    lanes: int = 16, counted: int = 0, quick: Quick | None = None,
     direction: Direction = Direction.NEAREST, directed: bool = False,
 ) -> Any:  # fmt: skip
     """A native that maps `body` over arrays.
@@ -159,7 +204,7 @@ def lane_loop(
     64 bytes). `counted` masks are summed into int64 values at `counts`. Floating-point operations
     round in `direction`, or with `directed` in that of the first parameter.
     """
-    loop = _Loop(body, inputs, output, lanes, counted)
+    loop = _Loop(body, inputs, output, lanes, counted, quick)
 
     def build(function: ir.Function) -> None:
         *bases, parameter_base, counts, n, streaming = function.args

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.drivers64 import FILL
 from halfulp.dtypes.philox import GROUP, PAIR
 from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
@@ -28,5 +29,5 @@ def noise_for(random: RandomBits | None, shape: tuple[int, ...]) -> Noise:
     pairs = -(-(lead + count) // PAIR)
     words = np.empty(pairs * PAIR, np.uint32)
     counter = signed64(random.seed), signed64(random.step), 32 - random.random_bits
-    parallel(FILL, [(words.ctypes.data, random.start // GROUP, pairs, *counter)])
+    parallel(FILL, [(address(words), random.start // GROUP, pairs, *counter)])
     return words[lead : lead + count]

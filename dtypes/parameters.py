@@ -117,7 +117,7 @@ NAMES32 = (
     "sign_shift", "magnitude_codes", "normal_code", "infinity_found", "nan_found",
     "subnormal_scale", "least_signed", "most_signed", "added", "added_minus", "odd_bit",
     "half_unit", "overflow_minus", "overflow_code_minus", "scale", "noise_left", "noise_right",
-    "noise_top", "noise_scale",
+    "noise_top", "noise_scale", "tiny", "raise", "ordinary", "vanishing",
 )  # fmt: skip
 
 
@@ -136,6 +136,8 @@ def parameters32(
     min_normal is 0 then. Without mantissa bits every normal value has an odd significand: `odd` is
     0 there, and a tie goes to the larger magnitude.
     least_signed, most_signed: magnitude codes outside lose their sign: NaN, and 0 without -0.
+    tiny, raise, ordinary: magnitudes below `ordinary` are rounded, and coded, by one addition of
+    max(x's power of two, tiny) times 2^(23 - mantissa_bits).
     """
     values = _layout(fmt) | _outcomes(fmt, overflow, rounding, nan)
     values |= _steps(fmt, rounding) | _noise(fmt, random_bits)
@@ -212,7 +214,22 @@ def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
         # without mantissa bits every value is odd
         "odd_bit": 1 << shift if fmt.mantissa_bits else 0,
         "half_unit": bits32(fmt.smallest_subnormal / 2) if away else 0,
+        "tiny": (fmt.emin + 127) << 23,
+        "raise": shift << 23,
+        "ordinary": _ordinary(fmt),
+        "vanishing": bits32(fmt.smallest_subnormal / 2),
     }
+
+
+def _ordinary(fmt: FloatFormat) -> int:
+    """Where magnitudes begin whose power of two cannot be raised, or that overflow: float32 bits.
+
+    0 when there are none below: with all of float32's bits nothing is rounded, and without -0 a
+    sign may have to go.
+    """
+    if fmt.mantissa_bits == 23 or not fmt.has_minus_zero:
+        return 0
+    return min(bits32(fmt.max) + 1, (254 - 23 + fmt.mantissa_bits + 1) << 23)
 
 
 def _noise(fmt: FloatFormat, random_bits: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ of them take.
 """
 
 import os
+import struct
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.team import ARGUMENTS, FUNCTION, SLOT, call, finish, post, serve
 
@@ -27,18 +29,25 @@ _Words = npt.NDArray[np.int64]
 def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
     """Zeroed memory and the first address in it that begins a cache line."""
     memory = np.zeros(size + 64, np.uint8)
-    return memory, (memory.ctypes.data + 63) & ~63
+    return memory, (address(memory) + 63) & ~63
+
+
+def _write(words: _Words, part: tuple[int, ...]) -> None:
+    struct.pack_into(f"{len(part)}q", words, 0, *part)
 
 
 class _Places:
-    """Slots and scratch memory of a caller and its workers."""
+    """Slots, arguments and scratch memory of a caller and its workers."""
 
     def __init__(self, count: int) -> None:
         self._memory, self.slots = _aligned((count + 1) * SLOT)
-        start = self.slots - self._memory.ctypes.data
+        start = self.slots - address(self._memory)
         words = self._memory[start : start + (count + 1) * SLOT].view(np.int64)
         self.words: _Words = words.reshape(-1, SLOT // 8)
         self.sleeping = self.slots + count * SLOT
+        self._arguments: _Words = np.zeros((count, MOST_ARGUMENTS), np.int64)
+        step = self._arguments.strides[0]
+        self.words[:count, ARGUMENTS] = np.arange(count) * step + address(self._arguments)
         self._scratch: list[tuple[Any, int]] = []
 
     def scratch(self, index: int) -> int:
@@ -46,14 +55,11 @@ class _Places:
             self._scratch.append(_aligned(SCRATCH_BYTES))
         return self._scratch[index][1]
 
-    def prepare(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> _Words:
-        """Write the jobs into the slots; the arguments must live until they have run."""
-        given = [(*part, self.scratch(index)) for index, part in enumerate(parts)]
-        arguments = np.array(given, np.int64)
-        self.words[: len(parts), FUNCTION] = kernel.address
-        for index in range(len(parts)):
-            self.words[index, ARGUMENTS] = arguments.ctypes.data + index * arguments.strides[0]
-        return arguments
+    def prepare(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
+        """Write the jobs into the slots."""
+        for index, part in enumerate(parts):
+            _write(self._arguments[index], (*part, self.scratch(index)))
+            self.words[index, FUNCTION] = kernel.address
 
 
 class _Team:
@@ -81,7 +87,7 @@ class _Team:
     def run(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
         places, count = self.places, len(parts)
         self._grow(count - 1)
-        arguments = places.prepare(kernel, parts)
+        places.prepare(kernel, parts)
         post(places.slots, count, places.sleeping)
         try:
             asleep = int(places.words[-1, 0])
@@ -91,7 +97,6 @@ class _Team:
         finally:
             # also when interrupted: the workers read the arguments until they are done
             finish(places.slots, count)
-        del arguments  # not before the last part has read them
 
 
 class _Own:
@@ -101,7 +106,7 @@ class _Own:
         get_num_threads()  # a wrong HALFULP_NUM_THREADS is told at the first call, small or large
         self._memory, self.scratch = _aligned(SCRATCH_BYTES)
         self.words: _Words = np.zeros(MOST_ARGUMENTS, np.int64)
-        self.arguments = self.words.ctypes.data
+        self.arguments = address(self.words)
 
 
 _team = _Team()
@@ -173,7 +178,7 @@ def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
     if own is None:
         own = _alone.own = _Own()
     for part in parts:
-        own.words[: len(part) + 1] = (*part, own.scratch)
+        _write(own.words, (*part, own.scratch))
         call(kernel.address, own.arguments)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from halfulp.dtypes import FP32, FloatFormat
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.threads import parallel
@@ -23,7 +24,6 @@ from halfulp.engines.operands import (
     Counters,
     Counts,
     Floats,
-    address,
     broadcast_shape,
     contiguous,
     filled,

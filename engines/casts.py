@@ -3,7 +3,7 @@
 Every native of this module is a `lane_grid`; the masks that it counts are, in this order, COUNTS.
 """
 
-from halfulp.dtypes.codec import round_lanes
+from halfulp.dtypes.codec import quick_round, round_lanes
 from halfulp.dtypes.lanes import F32, I32, Lanes
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32, SIGN32
 from halfulp.engines.grid import lane_grid
@@ -92,10 +92,34 @@ def _integer_low(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     return low_part(integer_cast(_scaled(inputs[0], scale), given)[0]), []
 
 
-def _evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
-    """round(sum * multiplier + bias): two float32 roundings, as in `activation`, then the cast."""
+def _sum_out(inputs: list[Lanes]) -> Lanes:
+    """Bits of sum * multiplier + bias, two float32 roundings, as in `activation`."""
     total, multiplier, bias = (lanes.bits(F32) for lanes in inputs)
-    return float_cast((total * multiplier + bias).bits(I32), given)
+    return (total * multiplier + bias).bits(I32)
+
+
+def _evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
+    return float_cast(_sum_out(inputs), given)
+
+
+def _quick_cast(x: Lanes, given: Given) -> tuple[Lanes, Lanes]:
+    """Lanes of which `float_cast` counts nothing, and their results."""
+    fits, result = quick_round([x], given)
+    magnitude = x & MAGNITUDE32
+    # not so small that it becomes zero
+    return fits & (magnitude.equals(0) | (magnitude > given["vanishing"])), result
+
+
+def _quick_operand(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
+    return _quick_cast(_scaled(inputs[0], scale), given)
+
+
+def _quick_evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
+    return _quick_cast(_sum_out(inputs), given)
+
+
+def _quick_canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
+    return (inputs[0] & MAGNITUDE32) < INF32, inputs[0]
 
 
 def _canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
@@ -120,7 +144,9 @@ def _to_integer(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
 
 
 _KINDS = len(COUNTS)
-cast_float = lane_grid("halfulp_cast_float", _float_operand, [I32], I32, NAMES32, _KINDS)
+cast_float = lane_grid(
+    "halfulp_cast_float", _float_operand, [I32], I32, NAMES32, _KINDS, _quick_operand
+)
 cast_float_high = lane_grid("halfulp_cast_float_high", _float_high, [I32], I32, NAMES32, _KINDS)
 cast_float_low = lane_grid("halfulp_cast_float_low", _float_low, [I32], I32, NAMES32, 0)
 cast_integer = lane_grid(
@@ -130,8 +156,10 @@ cast_integer_high = lane_grid(
     "halfulp_cast_integer_high", _integer_high, [I32], I32, INTEGER_NAMES, _KINDS
 )
 cast_integer_low = lane_grid("halfulp_cast_integer_low", _integer_low, [I32], I32, INTEGER_NAMES, 0)
-evacuate = lane_grid("halfulp_evacuate", _evacuate, [I32, I32, I32], I32, NAMES32, _KINDS)
-canonical_nan = lane_grid("halfulp_canonical", _canonical, [I32], I32, (), _KINDS)
+evacuate = lane_grid(
+    "halfulp_evacuate", _evacuate, [I32, I32, I32], I32, NAMES32, _KINDS, _quick_evacuate
+)
+canonical_nan = lane_grid("halfulp_canonical", _canonical, [I32], I32, (), _KINDS, _quick_canonical)
 evacuate_integer = lane_grid(
     "halfulp_evacuate_integer", _evacuate_integer, [I32, I32, I32], I32, NAMES32, _KINDS
 )

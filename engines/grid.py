@@ -22,12 +22,14 @@ from halfulp.dtypes.lanes import (
     splat,
     store,
 )
-from halfulp.dtypes.loops import add_counts, add_masks, copy_lanes, first_lanes
+from halfulp.dtypes.loops import add_counts, add_masks, copy_lanes, first_lanes, unless_all
 from halfulp.dtypes.natives import native
 
 LANES = 16
 #: body(inputs, parameters, scale) -> (output, masks whose set lanes are counted)
 GridBody = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Lanes, list[Lanes]]]
+#: quick(inputs, parameters, scale) -> (lanes that the body would treat so and not count, output)
+GridQuick = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Lanes, Lanes]]
 
 
 class Counter:
@@ -80,11 +82,15 @@ def offset(
 
 @dataclass(frozen=True)
 class _Row:
-    """Emits `body` over one row; `inputs` and `output` are the LLVM types of the elements."""
+    """Emits `body` over one row; `inputs` and `output` are the LLVM types of the elements.
+
+    `quick` serves a vector whose lanes are all ordinary, without the body.
+    """
 
     body: GridBody
     inputs: Sequence[Any]
     output: Any
+    quick: GridQuick | None
 
     def _at(
         self, builder: ir.IRBuilder, places: Sequence[ir.Value], index: ir.Value
@@ -104,9 +110,18 @@ class _Row:
         at = self._at(builder, places, loop.index)
         pairs = zip(at, self.inputs, strict=False)
         loaded = [load(builder, place, kind, LANES) for place, kind in pairs]
-        result, masks = self.body(loaded, given, scale)
+
+        def whole() -> list[Lanes]:
+            result, masks = self.body(loaded, given, scale)
+            return [result, *add_masks(masks, loop.sums)]
+
+        if self.quick is None:
+            result, *counts = whole()
+        else:
+            ordinary, quick = self.quick(loaded, given, scale)
+            result, *counts = unless_all(builder, ordinary, [quick, *loop.sums], whole)
         store(builder, result, at[-1])
-        return loop.close(add_masks(masks, loop.sums))
+        return loop.close(counts)
 
     def rest(
         self, builder: ir.IRBuilder, places: Sequence[ir.Value], given: dict[str, Lanes],
@@ -132,7 +147,7 @@ class _Row:
 
 def lane_grid(
     name: str, body: GridBody, inputs: Sequence[Any], output: Any, parameters: Sequence[str],
-    counted: int,
+    counted: int, quick: GridQuick | None = None,
 ) -> Any:  # fmt: skip
     """A native that maps `body` over matrices.
 
@@ -140,7 +155,7 @@ def lane_grid(
     counts)). An input row stride of 0 repeats one row. `counted` masks are added to int64 values at
     `counts`.
     """
-    row = _Row(body, inputs, output)
+    row = _Row(body, inputs, output, quick)
 
     def build(function: ir.Function) -> None:
         *operands, rows, columns, parameter_base, scale_bits, counts = function.args

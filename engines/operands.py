@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import FP32, FloatFormat, Format, IntFormat, Overflow, parse_format
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.cast import decode, encode
 from halfulp.dtypes.containers import is_tensor, open_source
 from halfulp.dtypes.parameters import bits32, parameters32
@@ -76,10 +77,6 @@ def contiguous(x: Floats) -> Floats:
     return x if x.flags.c_contiguous else np.ascontiguousarray(x)
 
 
-def address(x: npt.NDArray[Any]) -> int:
-    return x.ctypes.data
-
-
 def as_format(fmt: Format | str) -> Format:
     """A format, or the one that a name means."""
     if isinstance(fmt, FloatFormat | IntFormat):
@@ -102,7 +99,7 @@ def as_float_format(fmt: Format | str, argument: str) -> FloatFormat:
 def float_parameters(fmt: FloatFormat) -> tuple[npt.NDArray[np.int64], int]:
     """The kernels' constants of a float format (overflow to infinity), and their address."""
     given = parameters32(fmt, Overflow.INF)
-    return given, given.ctypes.data
+    return given, address(given)
 
 
 @functools.cache
@@ -111,7 +108,7 @@ def integer_parameters(fmt: IntFormat) -> tuple[npt.NDArray[np.int64], int]:
     # the float32 next to 2^k - 1 may be 2^k: drop the bits that float32 has not
     spare = max(fmt.max.bit_length() - 24, 0)
     given = np.array([bits32(float(fmt.max >> spare << spare)), bits32(float(-fmt.min))], np.int64)
-    return given, given.ctypes.data
+    return given, address(given)
 
 
 def pieces_of(rows: int, columns: int) -> list[tuple[int, int]]:
@@ -130,7 +127,7 @@ class Counters:
 
     def __init__(self, pieces: int) -> None:
         self.values = np.zeros((max(pieces, 1), 16), np.int64)
-        self._base = self.values.ctypes.data
+        self._base = address(self.values)
 
     def place(self, piece: int, group: int = 0) -> int:
         """Address of one of a piece's four groups of counts."""

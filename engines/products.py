@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from halfulp.dtypes import FP32, INT8, FloatFormat, Format, IntFormat
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.threads import get_num_threads, parallel, split
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
@@ -14,7 +15,6 @@ from halfulp.engines.operands import (
     Counters,
     Counts,
     Floats,
-    address,
     float_parameters,
     integer_parameters,
 )
@@ -92,7 +92,7 @@ def _aligned(shape: tuple[int, ...]) -> Floats:
     """Uninitialized floats that start at a cache line."""
     size = prod(shape)
     memory = np.empty(size + 16, np.float32)
-    start = (-memory.ctypes.data % 64) // 4
+    start = (-address(memory) % 64) // 4
     return memory[start : start + size].reshape(shape)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfulp.dtypes import FP32, FloatFormat, Format
+from halfulp.dtypes.addresses import address
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.rounding import choice
 from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduce_axis, sum_rows
@@ -15,7 +16,6 @@ from halfulp.engines.ledger import record
 from halfulp.engines.operands import (
     Counts,
     Floats,
-    address,
     as_float_format,
     contiguous,
     filled,

@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from halfulp.engines import Ledger, NeuronCore, recording
 from halfulp.quant.arrays import NotFloat32
+from halfulp.quant.composite import decompose
 from halfulp.quant.layers import LayerHooks
-from halfulp.quant.lower import SCALINGS, decompose, handler_of
+from halfulp.quant.lower import SCALINGS, handler_of
 from halfulp.quant.movement import view
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Policy

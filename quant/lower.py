@@ -6,6 +6,7 @@ import torch
 
 from halfulp.engines import Activation, AluOp
 from halfulp.quant import attention, elementwise, movement, normalize, products
+from halfulp.quant.composite import decompose, is_composite
 from halfulp.quant.elementwise import Args, Choices, Handler, binary, function, reduction
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run
@@ -15,6 +16,7 @@ aten = torch.ops.aten
 #: One line an operation; what stands here wins over everything below.
 TABLE: dict[Any, Handler] = {
     # TensorEngine
+    aten.linear.default: products.linear,
     aten.addmm.default: products.addmm,
     aten.mm.default: products.mm,
     aten.mv.default: products.mv,
@@ -47,7 +49,8 @@ TABLE: dict[Any, Handler] = {
     aten.amax.default: reduction(AluOp.MAX),
     aten.max.default: reduction(AluOp.MAX),
     aten.linalg_vector_norm.default: elementwise.norm,
-    aten.native_layer_norm.default: normalize.layer_norm,
+    aten.layer_norm.default: normalize.layer_norm,
+    aten.native_layer_norm.default: normalize.native_layer_norm,
     aten._softmax.default: normalize.aten_softmax,
     aten._to_copy.default: movement.to_copy,
     # Scalar
@@ -68,20 +71,6 @@ TABLE: dict[Any, Handler] = {
 }
 #: Operations by which eager attention scales its scores.
 SCALINGS = frozenset((aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar))
-
-
-def is_composite(func: Any) -> bool:
-    """Whether torch defines the operation by others. torch has no public way to ask."""
-    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
-
-
-def decompose(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
-    """A composite operation, as inference_mode shows it, taken apart into those of the table."""
-    with run.mode:
-        result = func.decompose(*args, **kwargs)
-    if result is NotImplemented:
-        raise refuse(func, run.layer)
-    return result
 
 
 def _in_place(handler: Handler, functional: Any) -> Handler:

@@ -51,7 +51,14 @@ def aten_softmax(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     return torch.from_numpy(softmax(run, x.swapaxes(axis, last), None)).transpose(axis, last)
 
 
-def layer_norm(
+def layer_norm(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """layer_norm(x, normalized_shape, weight, bias, eps), as inference_mode shows it."""
+    # weight, bias and eps may be left out, and what follows them has no part in the result
+    x, shape, gamma, beta, eps = (*args[:5], *(None, None, 1e-5)[len(args[:5]) - 2 :])
+    return _normalize(run, func, x, shape, gamma, beta, eps)
+
+
+def native_layer_norm(
     run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """native_layer_norm(x, normalized_shape, weight, bias, eps).
@@ -59,6 +66,14 @@ def layer_norm(
     The mean and the deviation, which only a backward pass reads, are left empty.
     """
     x, shape, gamma, beta, eps = args
+    empty = x.new_empty(0)
+    return _normalize(run, func, x, shape, gamma, beta, eps), empty, empty
+
+
+def _normalize(
+    run: Run, func: Any, x: Tensor, shape: list[int], gamma: Tensor | None, beta: Tensor | None,
+    eps: float,
+) -> Tensor:  # fmt: skip
     width = math.prod(shape)
     if not width:
         raise refuse(func, run.layer, f"a layer of no elements (normalized_shape {list(shape)})")
@@ -69,8 +84,7 @@ def layer_norm(
         y = run.result(run.core.vector.layernorm, rows, ones, zeros, eps)
     else:
         y = _layer_norm_unfused(run, rows, ones, zeros, eps)
-    empty = x.new_empty(0)
-    return torch.from_numpy(y).reshape(x.shape), empty, empty
+    return torch.from_numpy(y).reshape(x.shape)
 
 
 def _layer_norm_unfused(run: Run, rows: Array, gamma: Array, beta: Array, eps: float) -> Array:

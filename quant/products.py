@@ -9,6 +9,7 @@ from torch import Tensor
 
 from halfulp.dtypes import FP32, FloatFormat, IntFormat
 from halfulp.quant.arrays import Array, array
+from halfulp.quant.composite import decompose
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Scaling
 from halfulp.quant.refusal import refuse
@@ -59,6 +60,18 @@ def _linear(run: Run, x: Tensor, weight: Tensor, bias: Array | None) -> Tensor:
     if not plan.scaled_results:
         return torch.from_numpy(product(run, array(x), packed, plan.out, bias=bias))
     return torch.from_numpy(run.cast(product(run, array(x), packed, FP32, bias=bias), plan))
+
+
+def linear(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """linear(x, weight, bias), as inference_mode shows it: what its parts give, without them.
+
+    Those of another x round before the bias is added, and so here too.
+    """
+    x, weight, bias = (*args, None)[:3]
+    whole = x.dim() == 2 or (x.dim() == 3 and x.is_contiguous())
+    if not whole or weight.dim() != 2 or kwargs or (bias is not None and bias.dim() != 1):
+        return decompose(run, func, args, kwargs)
+    return _linear(run, x, weight.t(), None if bias is None else run.read(bias))
 
 
 def addmm(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
