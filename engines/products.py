@@ -185,8 +185,8 @@ def batched_product(
 ) -> Counts:
     """Both operands differ from item to item; B is packed item by item. Returns what casts changed.
 
-    a (..., M, K), b (..., K, N) or (..., N, K) with `transposed`, out (*batch, M, N); `casts` of a
-    and of b, with the same passes.
+    a (..., M, K), b (..., K, N) or (..., N, K) with `transposed`, out (*batch, M, N), contiguous if
+    the batch has more than two axes; `casts` of a and of b, with the same passes.
     """
     batch, (height, width), depth = out.shape[:-2], out.shape[-2:], a.shape[-1]
     items = prod(batch)
@@ -195,10 +195,13 @@ def batched_product(
     (right, turned), passes = _right(b, transposed), casts[0].passes
     left, *left_steps = _steps(_row_major(a), batch)
     right, *right_steps = _steps(right, batch)
+    target, *out_steps = _steps(out, batch)
     shared = items * height * depth * width >= _PARALLEL_MACS
     pieces = split(items, 1, 1) if shared else [(0, items)]
-    places = (address(left), *left_steps, address(right), *right_steps, address(out), batch[-1])
-    shapes = (left.strides[-2], right.strides[-2], int(turned), width * 4, height, depth, width)
+    operands = address(left), *left_steps, address(right), *right_steps
+    places = *operands, address(target), *out_steps, batch[-1]
+    strides = left.strides[-2], right.strides[-2], int(turned), target.strides[-2]
+    shapes = *strides, height, depth, width
     leave = passes, *exit_.arguments
     counts = Counters(len(pieces))
     panels = -(-width // PANEL)

@@ -149,21 +149,21 @@ def product(arguments: int) -> None:
 def products(arguments: int) -> None:
     """Items first..last of a batch of two axes, the last `inner` long.
 
-    `outer` and `inner` steps of A and B are bytes from one item to the next along either axis, 0
-    where a matrix repeats. B is packed item by item, C is contiguous.
+    `outer` and `inner` steps are bytes from one item to the next along either axis, 0 where a
+    matrix repeats. B is packed item by item.
     """
-    (a_base, a_outer, a_inner, b_base, b_outer, b_inner, c_base, inner, first, last,
-     a_stride, b_stride, turned, c_stride, height, depth, width, packed, low,
+    (a_base, a_outer, a_inner, b_base, b_outer, b_inner, c_base, c_outer, c_inner,
+     inner, first, last, a_stride, b_stride, turned, c_stride, height, depth, width, packed, low,
      kind, given, scale, a_counts, b_kind, b_given, b_scale, b_counts,
      passes, psum, multiplier, bias, out_given, out_counts, again,
-     scratch) = unpack(arguments, 35)  # fmt: skip
+     scratch) = unpack(arguments, 37)  # fmt: skip
     begin_exact((scratch + ENVIRONMENT,))
     panels = (width + PANEL - 1) // PANEL
     size = depth * PANEL_BYTES
     for item in range(first, last):
         a = a_base + (item // inner) * a_outer + (item % inner) * a_inner
         b = b_base + (item // inner) * b_outer + (item % inner) * b_inner
-        c = c_base + item * height * c_stride
+        c = c_base + (item // inner) * c_outer + (item % inner) * c_inner
         # a matrix that serves several items is counted with the first of them
         outer_again, inner_again = item >= inner, item % inner > 0
         new_a = not ((outer_again and a_outer == 0) or (inner_again and a_inner == 0))

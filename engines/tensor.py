@@ -126,7 +126,9 @@ class TensorEngine:
         rescale   None, a float or (N,): the sum is multiplied by it, rounded to fp32
         bias      None, a float or (N,): then added, rounded to fp32; then rounded to `out_format`
         returns   (..., M, N) float32; int32 for int8 x int8 without rescale, bias and out_format;
-                  `out` if that is given: C-contiguous, of that shape and type, not overlapping a, b
+                  `out` if that is given: of that shape and type, not overlapping a, b;
+                  C-contiguous, but that the rows of a batch of one or two axes, each item with a b
+                  of its own, may lie apart
 
         fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed);
         int16 and int32 take the compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
@@ -149,9 +151,12 @@ class TensorEngine:
         batch = outer if outer == lead or not lead else broadcast_shape(a=outer, b=lead)
         raw = exit_.psum == PSUM_RAW
         shape = (*batch, left.shape[-2], width)
-        target = _target(out, shape, np.dtype(np.int32 if raw else np.float32), left, right)
+        dtype = np.dtype(np.int32 if raw else np.float32)
+        once = not isinstance(right, Packed) and (bool(np.ndim(b_scale)) or prod(lead) == 1)
+        gaps = not (once or isinstance(right, Packed)) and len(batch) <= 2
+        target = _target(out, shape, dtype, gaps, left, right)
         cast = Cast(a_fmt, _positive(a_scale, "a_scale"), passes)
-        if not isinstance(right, Packed) and (np.ndim(b_scale) or prod(lead) == 1):
+        if once:
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
         if isinstance(right, Packed):
             counts = flat_product(left, cast, right, exit_, target) + right.counts
@@ -233,14 +238,14 @@ def _record(
 
 
 def _target(
-    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *operands: Any
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], gaps: bool, *operands: Any
 ) -> npt.NDArray[Any]:
-    """A new array for the result, or the caller's after the checks."""
+    """A new array for the result, or the caller's after the checks; `gaps` may lie between rows."""
     if out is None:
         return np.empty(shape, dtype)
     array = out if isinstance(out, np.ndarray) else np.asarray(out)
-    usable = array.flags.c_contiguous and array.flags.writeable
-    if array.shape != shape or array.dtype != dtype or not usable:
+    usable = array.flags.c_contiguous or (gaps and _has_whole_rows(array))
+    if array.shape != shape or array.dtype != dtype or not (usable and array.flags.writeable):
         raise ValueError(
             f"out is {array.dtype} of shape {array.shape};"
             f" needed: C-contiguous, writeable {dtype} of shape {shape}"
@@ -248,6 +253,19 @@ def _target(
     if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
         raise ValueError("out overlaps an operand; give memory of its own")
     return array
+
+
+def _has_whole_rows(x: npt.NDArray[Any]) -> bool:
+    """Whether the elements of a row lie side by side, and no two rows lie in one place."""
+    *axes, last = sorted(zip(x.strides, x.shape, strict=True), reverse=True)
+    if x.strides[-1] != x.itemsize or last != (x.itemsize, x.shape[-1]):
+        return False
+    size = x.itemsize * x.shape[-1]
+    for step, count in reversed(axes):
+        if count > 1 and step < size:
+            return False
+        size = max(size, step * count)
+    return True
 
 
 def _positive(scale: Any, name: str) -> float:

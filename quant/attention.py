@@ -34,14 +34,25 @@ def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float)
     else:
         scores = run.result(vector.tensor_scalar, scores, scale, "multiply")
         weights = softmax(run, scores, mask)
-    if plan.scaled_results:
-        result = run.cast(product(run, weights, array(v), FP32), plan)
-    else:
-        result = product(run, weights, array(v), out)
-    if q.stride(1) >= q.stride(2):
+    values, place = array(v), _place(q, v)
+    if not plan.scaled_results:
+        return torch.from_numpy(product(run, weights, values, out, place=place))
+    result = run.cast(product(run, weights, values, FP32), plan)
+    if place is None:
         return torch.from_numpy(result)
-    # laid out as q is, the heads of a token side by side: so does torch, and models view it so
-    return torch.from_numpy(np.ascontiguousarray(result.swapaxes(1, 2))).transpose(1, 2)
+    np.copyto(place, result)
+    return torch.from_numpy(place)
+
+
+def _place(q: Tensor, v: Tensor) -> Array | None:
+    """Memory for the result laid out as q is, when the heads of a token lie side by side there.
+
+    So does torch, and models view it so.
+    """
+    if q.stride(1) >= q.stride(2):
+        return None
+    batch, heads, tokens, _ = q.shape
+    return np.empty((batch, tokens, heads, v.shape[-1]), np.float32).swapaxes(1, 2)
 
 
 def _check(run: Run, func: Any, dropout: float, q: Tensor, k: Tensor) -> None:

@@ -36,14 +36,20 @@ def product(
     *,
     bias: NDArray[np.float32] | None = None,
     transpose_b: bool = False,
+    place: Array | None = None,
 ) -> Array:
-    """a (..., M, K) times b (..., K, N) as it leaves PSUM: over the scales, plus bias, rounded."""
+    """a (..., M, K) times b (..., K, N) as it leaves PSUM: over the scales, plus bias, rounded.
+
+    Into `place`, if there is one.
+    """
     plan = run.plan
     plan.used = True
     fmt = plan.operands
     choices: dict[str, Any] = {"a_format": fmt, "b_format": fmt, "out_format": out, "bias": bias}
     if transpose_b:
         choices["transpose_b"] = True
+    if place is not None:
+        choices["out"] = place
     if plan.scaling is not Scaling.NONE:
         a_scale = choices["a_scale"] = _scale(a, plan)
         if isinstance(b, Weight):
