@@ -15,6 +15,6 @@ def address(x: npt.NDArray[Any]) -> int:
     is asked only about what is read-only, empty or has gaps, and so shows no buffer.
     """
     try:
-        return ctypes.addressof(_first_byte(x))
+        return ctypes.addressof(_first_byte(x))  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError):
         return int(x.ctypes.data)

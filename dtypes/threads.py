@@ -33,7 +33,7 @@ def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
 
 
 def _write(words: _Words, part: tuple[int, ...]) -> None:
-    struct.pack_into(f"{len(part)}q", words, 0, *part)
+    struct.pack_into(f"{len(part)}q", memoryview(words), 0, *part)  # type: ignore[arg-type]
 
 
 class _Places:

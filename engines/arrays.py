@@ -20,6 +20,7 @@ from halfulp.engines.elementwise import (
     tensor_tensor,
 )
 from halfulp.engines.functions import Activation
+from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import (
     Counters,
     Counts,
@@ -41,7 +42,7 @@ def apply_flat(
 ) -> tuple[Floats, Counts]:
     """round(f(x * scale + bias)) of every element."""
     x = contiguous(x)
-    out = np.empty(x.shape, np.float32)
+    out = uninitialized(x.shape)
     shift = filled(min(max(x.size, 1), _CHUNK), bias)
     code, given, factor = ACTIVATION_CODES[function], float_parameters(fmt)[1], bits32(scale)
     size = 4 * _CHUNK
@@ -86,7 +87,7 @@ def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, 
         result, counts = combine(a.reshape(-1, columns), b.reshape(-1, columns), op, fmt)
         return result.reshape(shape), counts
     matrix_shape = shape or (1,)
-    out = np.empty(matrix_shape, np.float32)
+    out = uninitialized(matrix_shape)
     (left, a_stride), (right, b_stride) = _as_matrix(a, matrix_shape), _as_matrix(b, matrix_shape)
     columns = matrix_shape[-1]
     rows = out.size // columns if columns else 0
@@ -161,7 +162,7 @@ def by_rows(
     rows, stride = (x.size // columns if columns else 0), columns * 4
     pieces = pieces_of(rows, columns)
     counts = Counters(len(pieces))
-    turned = np.empty((max(len(pieces), 1), columns * 16 + 512), np.float32)
+    turned = uninitialized((max(len(pieces), 1), columns * 16 + 512))
     places = address(x), stride, address(out), *(() if kernel is sums else (stride,))
     given = float_parameters(fmt)[1]
     parts = []

@@ -10,6 +10,7 @@ from halfulp.dtypes import FP32, INT8, FloatFormat, Format, IntFormat
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.threads import get_num_threads, parallel, split
+from halfulp.engines.memory import uninitialized
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
 from halfulp.engines.operands import (
     Counters,
@@ -88,14 +89,6 @@ def passes_of(fmt: Format) -> int:
     return 4 if fmt == FP32 or (isinstance(fmt, IntFormat) and fmt != INT8) else 1
 
 
-def _aligned(shape: tuple[int, ...]) -> Floats:
-    """Uninitialized floats that start at a cache line."""
-    size = prod(shape)
-    memory = np.empty(size + 16, np.float32)
-    start = (-address(memory) % 64) // 4
-    return memory[start : start + size].reshape(shape)
-
-
 def _row_major(x: Floats) -> Floats:
     """`x` with the elements of a row side by side and rows apart by a positive stride.
 
@@ -131,8 +124,8 @@ def pack(b: Floats, cast: Cast, transposed: bool) -> Packed:
     width, depth = b.shape if transposed else b.shape[::-1]
     rows, turned = _right(b, transposed)
     panels = -(-width // PANEL)
-    high = _aligned((panels, depth, PANEL))
-    low = _aligned((panels, depth, PANEL)) if cast.passes == 4 else None
+    high = uninitialized((panels, depth, PANEL))
+    low = uninitialized((panels, depth, PANEL)) if cast.passes == 4 else None
     pieces = split(panels, 1, 4) if depth * width >= _PARALLEL_MACS // 16 else [(0, panels)]
     counts = Counters(len(pieces))
     source = address(rows), rows.strides[0], int(turned)
@@ -205,7 +198,7 @@ def batched_product(
     leave = passes, *exit_.arguments
     counts = Counters(len(pieces))
     panels = -(-width // PANEL)
-    space = _aligned((len(pieces), 2 if passes == 4 else 1, panels, depth, PANEL))
+    space = uninitialized((len(pieces), 2 if passes == 4 else 1, panels, depth, PANEL))
     first, second = casts[0].arguments, casts[1].arguments
     parts = []
     for index, piece in enumerate(pieces):

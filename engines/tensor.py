@@ -13,6 +13,7 @@ from halfulp.dtypes.parameters import INF32, bits32
 from halfulp.engines.arrays import combine
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.ledger import is_recording, record
+from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import (
     Counts,
     Floats,
@@ -152,12 +153,12 @@ class TensorEngine:
         raw = exit_.psum == PSUM_RAW
         shape = (*batch, left.shape[-2], width)
         dtype = np.dtype(np.int32 if raw else np.float32)
-        once = not isinstance(right, Packed) and (bool(np.ndim(b_scale)) or prod(lead) == 1)
-        gaps = not (once or isinstance(right, Packed)) and len(batch) <= 2
-        target = _target(out, shape, dtype, gaps, left, right)
-        cast = Cast(a_fmt, _positive(a_scale, "a_scale"), passes)
-        if once:
+        opened = right
+        if not isinstance(right, Packed) and (np.ndim(b_scale) or prod(lead) == 1):
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
+        cast = Cast(a_fmt, _positive(a_scale, "a_scale"), passes)
+        gaps = not isinstance(right, Packed) and len(batch) <= 2
+        target = _target(out, shape, dtype, gaps, left, opened)
         if isinstance(right, Packed):
             counts = flat_product(left, cast, right, exit_, target) + right.counts
         else:
@@ -242,7 +243,7 @@ def _target(
 ) -> npt.NDArray[Any]:
     """A new array for the result, or the caller's after the checks; `gaps` may lie between rows."""
     if out is None:
-        return np.empty(shape, dtype)
+        return uninitialized(shape, dtype)
     array = out if isinstance(out, np.ndarray) else np.asarray(out)
     usable = array.flags.c_contiguous or (gaps and _has_whole_rows(array))
     if array.shape != shape or array.dtype != dtype or not (usable and array.flags.writeable):

@@ -13,6 +13,7 @@ from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduc
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
+from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import (
     Counts,
     Floats,
@@ -129,7 +130,7 @@ class VectorEngine:
         if factor.shape != (columns,) or shift.shape != (columns,):
             given = f"gamma has shape {factor.shape}, beta {shift.shape}"
             raise ValueError(f"{given}; x {source.shape} needs ({columns},)")
-        out = np.empty(source.shape, np.float32)
+        out = uninitialized(source.shape)
         more = (bits32(eps), address(factor), address(shift))
         counts = by_rows(layernorm, source, out, fmt, more)
         _record("layernorm", (source, factor, shift), out, fmt, counts)
@@ -162,7 +163,7 @@ class VectorEngine:
         if mask is not None and source.size:
             add_mask(source, mask)
         # fresh memory costs as much as a third of the work
-        out = source if own else np.empty(source.shape, np.float32)
+        out = source if own else uninitialized(source.shape)
         counts = counts + by_rows(softmax, source, out, fmt)
         _record("softmax", (source,), out, fmt, counts)
         return give(out)

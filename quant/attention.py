@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32
+from halfulp.engines.memory import uninitialized
 from halfulp.quant.arrays import Array, array
 from halfulp.quant.normalize import softmax
 from halfulp.quant.products import product
@@ -52,7 +53,7 @@ def _place(q: Tensor, v: Tensor) -> Array | None:
     if q.stride(1) >= q.stride(2):
         return None
     batch, heads, tokens, _ = q.shape
-    return np.empty((batch, tokens, heads, v.shape[-1]), np.float32).swapaxes(1, 2)
+    return uninitialized((batch, tokens, heads, v.shape[-1])).swapaxes(1, 2)
 
 
 def _check(run: Run, func: Any, dropout: float, q: Tensor, k: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from halfulp.engines import Ledger, NeuronCore, recording
+from halfulp.engines.memory import reusing_memory
 from halfulp.quant.arrays import NotFloat32
 from halfulp.quant.composite import decompose
 from halfulp.quant.layers import LayerHooks
@@ -171,6 +172,7 @@ class Emulation:
             stack.enter_context(torch_alone())
             stack.enter_context(torch.no_grad())
             stack.enter_context(recording(ledger))
+            stack.enter_context(reusing_memory())
             stack.enter_context(_Mode(run))
             activation = _Activation(self, run, stack.pop_all(), transient)
         _inside.activations.append(activation)

@@ -54,7 +54,8 @@ def aten_softmax(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
 def layer_norm(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """layer_norm(x, normalized_shape, weight, bias, eps), as inference_mode shows it."""
     # weight, bias and eps may be left out, and what follows them has no part in the result
-    x, shape, gamma, beta, eps = (*args[:5], *(None, None, 1e-5)[len(args[:5]) - 2 :])
+    x, shape, *rest = args
+    gamma, beta, eps = [*rest, *(None, None, 1e-5)[len(rest) :]][:3]
     return _normalize(run, func, x, shape, gamma, beta, eps)
 
 
