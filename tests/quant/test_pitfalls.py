@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from halfulp.dtypes import BF16, E4M3, FP32, round_to
 from halfulp.engines import NEURONCORE_V2
 from halfulp.quant import Policy, Rule, UnsupportedOp, emulate, named_policy
-from halfulp.quant.lower import is_composite
+from halfulp.quant.composite import is_composite
 from tests.quant.tiny import emulated, inputs, run, same, tiny
 
 aten = torch.ops.aten
