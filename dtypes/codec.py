@@ -193,6 +193,15 @@ def quick_encode(width: Any) -> Quick:
     return quick
 
 
+def _quick_noise(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+    """As rounding(_ByNoise) between the format's smallest normal value and its largest."""
+    x, noise = inputs
+    magnitude = x & MAGNITUDE32
+    added = (noise << given["noise_left"]) >> given["noise_right"]
+    inside = (magnitude - given["tiny"]) < (given["ordinary"] - given["tiny"])
+    return (given["ordinary"] > 0) & inside, (x + added) & given["mask"]
+
+
 def rounding(kind: type[Way]) -> Body:
     def body(inputs: list[Lanes], given: Given) -> Bodies:
         return _round_by(kind(inputs, given)), []
@@ -239,7 +248,7 @@ def _decode(width: Any) -> Body:
 
 
 def _rounder(name: str, kind: type[Way], inputs: list[Any], directed: bool = False) -> Any:
-    quick = quick_round if kind is Nearest else None
+    quick = {Nearest: quick_round, _ByNoise: _quick_noise}.get(kind)
     return lane_loop(name, rounding(kind), inputs, I32, NAMES32, directed=directed, quick=quick)
 
 

@@ -6,10 +6,21 @@ never waits for the processor.
 
 from typing import Any
 
-from halfulp.dtypes.codec import Bodies, Directed, Given, Nearest, ToOdd, Way, encoding, rounding
+from halfulp.dtypes.codec import (
+    Bodies,
+    Directed,
+    Given,
+    Nearest,
+    ToOdd,
+    Way,
+    encoding,
+    quick_encode,
+    quick_round,
+    rounding,
+)
 from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
-from halfulp.dtypes.loops import Body, lane_loop
-from halfulp.dtypes.parameters import MAGNITUDE64, NAMES32
+from halfulp.dtypes.loops import Body, Quick, lane_loop
+from halfulp.dtypes.parameters import MAGNITUDE32, MAGNITUDE64, NAMES32
 
 
 def rounded_to_odd(x: Lanes) -> Lanes:
@@ -33,6 +44,31 @@ def _narrow(inputs: list[Lanes], given: Given) -> Bodies:
     return rounded_to_odd(inputs[0]), []
 
 
+_LOW = (1 << 29) - 1  # the bits that float32 has not
+
+
+def _quick_narrow(x: Lanes) -> Lanes:
+    """As `rounded_to_odd` where the result is a normal number: what is cut off leaves one bit."""
+    kept = (x | ((x & _LOW) + _LOW)) & ~_LOW
+    return kept.bits(F64).convert("fptrunc", F32).bits(I32)
+
+
+def _quickly(quick: Quick) -> Quick:
+    """From float64, where `quick` serves the odd float32 and that is right."""
+
+    def wide(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+        single = _quick_narrow(inputs[0])
+        ordinary, result = quick([single], given)
+        return ordinary & ((single & MAGNITUDE32) >= given["least_wide"]), result
+
+    return wide
+
+
+def _quick_round(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+    ordinary, result = _quickly(quick_round)(inputs, given)
+    return ordinary, result.bits(F32).convert("fpext", F64).bits(I64)
+
+
 def _round(kind: type[Way]) -> Body:
     """float64 bits to float64 bits (parameters32)."""
     body = rounding(kind)
@@ -51,12 +87,17 @@ def _encode(kind: type[Way], width: Any) -> Body:
 
 
 def _rounder(name: str, kind: type[Way], directed: bool) -> Any:
-    return lane_loop(name, _round(kind), [I64], I64, NAMES32, lanes=8, directed=directed)
+    quick = _quick_round if kind is Nearest else None
+    return lane_loop(
+        name, _round(kind), [I64], I64, NAMES32, lanes=8, directed=directed, quick=quick
+    )
 
 
 def _encoder(name: str, kind: type[Way], width: Any, directed: bool, lanes: int) -> Any:
-    body = _encode(kind, width)
-    return lane_loop(name, body, [I64], width, NAMES32, lanes=lanes, directed=directed)
+    body, quick = _encode(kind, width), _quickly(quick_encode(width)) if kind is Nearest else None
+    return lane_loop(
+        name, body, [I64], width, NAMES32, lanes=lanes, directed=directed, quick=quick
+    )
 
 
 narrow_loop = lane_loop("halfulp_narrow", _narrow, [I64], I32)

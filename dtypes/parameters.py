@@ -13,6 +13,7 @@ from halfulp.dtypes.rounding import TRUTH_TABLES, NanTo, Overflow, Rounding, sta
 INF32 = 0x7F800000
 NAN32 = 0x7FC00000
 SIGN32 = 0x80000000
+_TINY32 = 0x00800000  # the smallest normal float32
 MAGNITUDE32, MAGNITUDE64 = 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF
 Parameters = npt.NDArray[np.int64]
 
@@ -118,6 +119,7 @@ NAMES32 = (
     "subnormal_scale", "least_signed", "most_signed", "added", "added_minus", "odd_bit",
     "half_unit", "overflow_minus", "overflow_code_minus", "scale", "noise_left", "noise_right",
     "noise_top", "noise_scale", "tiny", "raise", "ordinary", "vanishing",
+    "least_wide",
 )  # fmt: skip
 
 
@@ -218,6 +220,8 @@ def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
         "raise": shift << 23,
         "ordinary": _ordinary(fmt),
         "vanishing": bits32(fmt.smallest_subnormal / 2),
+        # below, a float64 may be subnormal in float32, where nothing but its vanishing is known
+        "least_wide": 0 if fmt.smallest_subnormal >= 2.0**-124 else _TINY32 + 1,
     }
 
 

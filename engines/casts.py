@@ -7,6 +7,7 @@ from halfulp.dtypes.codec import quick_round, round_lanes
 from halfulp.dtypes.lanes import F32, I32, Lanes
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32, SIGN32
 from halfulp.engines.grid import lane_grid
+from halfulp.engines.microkernel import PANEL
 
 #: overflow: a finite value became infinite, NaN or the largest one; underflow: a value became zero;
 #: then results that are NaN, and results that are infinite.
@@ -146,6 +147,9 @@ def _to_integer(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
 _KINDS = len(COUNTS)
 cast_float = lane_grid(
     "halfulp_cast_float", _float_operand, [I32], I32, NAMES32, _KINDS, _quick_operand
+)
+cast_panel = lane_grid(
+    "halfulp_cast_panel", _float_operand, [I32], I32, NAMES32, _KINDS, _quick_operand, width=PANEL
 )
 cast_float_high = lane_grid("halfulp_cast_float_high", _float_high, [I32], I32, NAMES32, _KINDS)
 cast_float_low = lane_grid("halfulp_cast_float_low", _float_low, [I32], I32, NAMES32, 0)

@@ -147,18 +147,19 @@ class _Row:
 
 def lane_grid(
     name: str, body: GridBody, inputs: Sequence[Any], output: Any, parameters: Sequence[str],
-    counted: int, quick: GridQuick | None = None,
+    counted: int, quick: GridQuick | None = None, *, width: int | None = None,
 ) -> Any:  # fmt: skip
     """A native that maps `body` over matrices.
 
     name((input, its row stride, ..., output, its row stride, rows, columns, parameters, scale bits,
     counts)). An input row stride of 0 repeats one row. `counted` masks are added to int64 values at
-    `counts`.
+    `counts`. With a `width` it is for that number of columns alone, and spends less on short rows.
     """
     row = _Row(body, inputs, output, quick)
 
     def build(function: ir.Function) -> None:
         *operands, rows, columns, parameter_base, scale_bits, counts = function.args
+        columns = columns if width is None else I64(width)
         bases, strides = operands[::2], operands[1::2]
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = load_parameters(builder, parameter_base, parameters, LANES)

@@ -14,6 +14,7 @@ from halfulp.engines.casts import (
     cast_integer,
     cast_integer_high,
     cast_integer_low,
+    cast_panel,
 )
 from halfulp.engines.grid import clear, move, transpose
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROW_STRIDE, ROWS
@@ -85,6 +86,8 @@ def pack_panel(source: int, stride: int, turned: int, panel: int, low: int, colu
         _turn(source, stride, panel, columns, depth, scratch)
         cast(kind, panel, PANEL_BYTES, panel, PANEL_BYTES, low, 1, depth * PANEL,
              given, scale, counts)  # fmt: skip
+    elif kind == FLOAT and columns == PANEL:
+        cast_panel((source, stride, panel, PANEL_BYTES, depth, columns, given, scale, counts))
     else:
         cast(kind, source, stride, panel, PANEL_BYTES, low, depth, columns, given, scale, counts)
 

@@ -91,7 +91,9 @@ def _leave(psum: int, place: int, stride: int, height: int, columns: int, multip
     """Finished sums leave PSUM."""
     scaled = (place, stride, multiplier, 0, bias, 0, place, stride, height, columns,
               given, 0, counts)  # fmt: skip
-    if psum == PSUM_PLAIN:
+    if psum == PSUM_PLAIN and stride == columns * 4:
+        canonical_nan((place, 0, place, 0, 1, height * columns, 0, 0, counts))
+    elif psum == PSUM_PLAIN:
         canonical_nan((place, stride, place, stride, height, columns, 0, 0, counts))
     elif psum == PSUM_FLOAT:
         evacuate(scaled)
