@@ -199,7 +199,7 @@ def _quick_noise(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
     magnitude = x & MAGNITUDE32
     added = (noise << given["noise_left"]) >> given["noise_right"]
     inside = (magnitude - given["tiny"]) < (given["ordinary"] - given["tiny"])
-    return (given["ordinary"] > 0) & inside, (x + added) & given["mask"]
+    return (given["ordinary"] > given["tiny"]) & inside, (x + added) & given["mask"]
 
 
 def rounding(kind: type[Way]) -> Body:

@@ -6,6 +6,7 @@ A matrix product's inner kernel already computes each output as one chain in k, 
 costs one addition and one load and store of the output every 128 steps, no more.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding
@@ -82,20 +83,41 @@ def _chain(
     return results, following[1], following[2]
 
 
-def _store(
-    builder: ir.IRBuilder, c: ir.Value, stride: ir.Value, sums: list[list[Any]], add: bool
-) -> None:
-    vector = ir.VectorType(F32, VECTOR)
+@dataclass(frozen=True)
+class _Place:
+    """ROWS x COLUMNS sums in memory: the address of the first, and bytes from row to row."""
+
+    builder: ir.IRBuilder
+    base: ir.Value
+    stride: ir.Value
+
+    def pointer(self, i: int, j: int) -> ir.Value:
+        builder = self.builder
+        shift = builder.add(builder.mul(self.stride, I64(i)), I64(j * VECTOR * BYTES[F32]))
+        vector = ir.VectorType(F32, VECTOR)
+        return builder.inttoptr(builder.add(self.base, shift), vector.as_pointer())
+
+    def or_else(self, chosen: ir.Value, other: "_Place") -> "_Place":
+        """This one where `chosen`, else the other."""
+        select = self.builder.select
+        base = select(chosen, self.base, other.base)
+        return _Place(self.builder, base, select(chosen, self.stride, other.stride))
+
+
+def _store(source: _Place | None, target: _Place, sums: list[list[Any]]) -> None:
+    """Sums, added to those at `source` if there are any, to `target`."""
+    builder = target.builder
     for i, row in enumerate(sums):
         for j, value in enumerate(row):
-            shift = builder.add(builder.mul(stride, I64(i)), I64(j * VECTOR * BYTES[F32]))
-            pointer = builder.inttoptr(builder.add(c, shift), vector.as_pointer())
-            total = builder.fadd(builder.load(pointer, align=4), value) if add else value
-            builder.store(total, pointer, align=4)
+            total = value
+            if source is not None:
+                before = builder.load(source.pointer(i, j), align=4)
+                total = builder.fadd(before, value)
+            builder.store(total, target.pointer(i, j), align=4)
 
 
 def _build(function: ir.Function) -> None:
-    a, b, c, stride, tiles, tile_rows, last_rows, first = function.args
+    a, b, c, stride, tiles, tile_rows, last_rows, first, psum = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     entry = builder.block
     names = ("tile", "over", "add", "after", "end")
@@ -108,11 +130,15 @@ def _build(function: ir.Function) -> None:
     last = builder.icmp_signed("==", index, builder.sub(tiles, I64(1)))
     sums, next_a, next_b = _chain(builder, at_a, at_b, builder.select(last, last_rows, tile_rows))
     new, wanted = builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0))
-    overwrite = builder.and_(new, wanted)
-    builder.cbranch(overwrite, over, add)
-    for block, adds in ((over, False), (add, True)):
+    # rows of C may lie a multiple of 4096 bytes apart, all in the same sets of the first cache
+    outside = _Place(builder, c, stride)
+    between = _Place(builder, psum, I64(COLUMNS * BYTES[F32]))
+    target = outside.or_else(last, between)
+    source = outside.or_else(new, between)
+    builder.cbranch(builder.and_(new, wanted), over, add)
+    for block, before in ((over, None), (add, source)):
         builder.position_at_end(block)
-        _store(builder, c, stride, sums, adds)
+        _store(before, target, sums)
         builder.branch(after)
     builder.position_at_end(after)
     following = builder.add(index, I64(1))
@@ -123,7 +149,8 @@ def _build(function: ir.Function) -> None:
     builder.ret_void()
 
 
-#: multiply((a, b, c, c stride, tiles, rows of a tile, rows of the last tile, first)): ROWS rows of
-#: packed A (ROW_STRIDE apart) times COLUMNS columns of a panel; the first tile overwrites c where
-#: first is not 0. At least one tile of one row.
-multiply = native("halfulp_multiply", 8, _build, guarded=False)
+#: multiply((a, b, c, c stride, tiles, rows of a tile, rows of the last tile, first, psum)): ROWS
+#: rows of packed A (ROW_STRIDE apart) times COLUMNS columns of a panel; the first tile overwrites c
+#: where first is not 0. At least one tile of one row. `psum`, an address, has room for the sums
+#: between two tiles.
+multiply = native("halfulp_multiply", 9, _build, guarded=False)

@@ -23,8 +23,9 @@ FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS = 0, 1, 2, 3  # KIND: how an operand 
 PANEL_BYTES = PANEL * 4  # of one row of a panel
 
 # the layout of a thread's scratch memory, in bytes; first the packed rows of A
-CORNER = (ROW_BLOCK + 8) * ROW_STRIDE * 4  # an edge of C
-_TURN = CORNER + ROWS * PANEL_BYTES  # two 16 x 16 blocks
+CORNER = (ROW_BLOCK + 8) * ROW_STRIDE * 4  # an edge of C, and behind it sums between two tiles
+CORNER_BYTES = ROWS * PANEL_BYTES
+_TURN = CORNER + 2 * CORNER_BYTES  # two 16 x 16 blocks
 ENVIRONMENT = _TURN + 2 * 16 * 16 * 4
 if ENVIRONMENT + 64 > SCRATCH_BYTES:
     raise AssertionError("the blocks do not fit into a thread's scratch memory")

@@ -23,7 +23,7 @@ from halfulp.engines.microkernel import (
     ROWS,
     multiply,
 )
-from halfulp.engines.panels import CORNER, ENVIRONMENT, PANEL_BYTES, cast, pack_panel
+from halfulp.engines.panels import CORNER, CORNER_BYTES, ENVIRONMENT, PANEL_BYTES, cast, pack_panel
 
 #: How a sum leaves: fp32 as it is; multiplied, biased and cast; int32 likewise; int32 as it is.
 PSUM_PLAIN, PSUM_FLOAT, PSUM_INTEGER, PSUM_RAW = 0, 1, 2, 3
@@ -34,21 +34,23 @@ _HALF_BLOCK = K_BLOCK // 2  # where the low parts begin in a packed row of A
 
 @device
 def _step(
-    a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int
+    a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int, psum: int
 ) -> None:
     """ROWS x COLUMNS of C over a block of `depth` rows of k, in one pass a K tile or four."""
     if passes == 1:
         tiles = (depth + K_TILE - 1) // K_TILE
-        multiply((a, b, c, stride, tiles, K_TILE, depth - (tiles - 1) * K_TILE, first))
+        multiply((a, b, c, stride, tiles, K_TILE, depth - (tiles - 1) * K_TILE, first,
+                  psum))  # fmt: skip
         return
     for k in range(0, depth, K_TILE):
         rows = min(K_TILE, depth - k)
         high_a, low_a = a + k * 4, a + (_HALF_BLOCK + k) * 4
         high_b, low_b = b + k * PANEL_BYTES, low + k * PANEL_BYTES
-        multiply((high_a, high_b, c, stride, 1, rows, rows, 1 if first and k == 0 else 0))
-        multiply((high_a, low_b, c, stride, 1, rows, rows, 0))
-        multiply((low_a, high_b, c, stride, 1, rows, rows, 0))
-        multiply((low_a, low_b, c, stride, 1, rows, rows, 0))
+        multiply((high_a, high_b, c, stride, 1, rows, rows, 1 if first and k == 0 else 0,
+                  psum))  # fmt: skip
+        multiply((high_a, low_b, c, stride, 1, rows, rows, 0, psum))
+        multiply((low_a, high_b, c, stride, 1, rows, rows, 0, psum))
+        multiply((low_a, low_b, c, stride, 1, rows, rows, 0, psum))
 
 
 @device
@@ -58,11 +60,11 @@ def _corner(a: int, b: int, low: int, c: int, stride: int, height: int, width: i
     if psum <= PSUM_FLOAT:
         if first == 0:
             move((c, stride, corner, PANEL_BYTES, height, width))
-        _step(a, b, low, corner, PANEL_BYTES, depth, first, passes)
+        _step(a, b, low, corner, PANEL_BYTES, depth, first, passes, corner + CORNER_BYTES)
         move((corner, PANEL_BYTES, c, stride, height, width))
         return
     # at most K_BLOCK products of 8-bit integers: every partial sum is an integer float32 holds
-    _step(a, b, low, corner, PANEL_BYTES, depth, 1, passes)
+    _step(a, b, low, corner, PANEL_BYTES, depth, 1, passes, corner + CORNER_BYTES)
     if first:
         to_integer((corner, PANEL_BYTES, c, stride, height, width, 0, 0, 0))
     else:
@@ -79,7 +81,8 @@ def _panel(a: int, b: int, low: int, c: int, stride: int, height: int, width: in
             at_a, at_b, at_low = a + m * ROW_STRIDE * 4, b + n * 4, low + n * 4
             at_c = c + m * stride + n * 4
             if rows == ROWS and columns == COLUMNS and psum <= PSUM_FLOAT:
-                _step(at_a, at_b, at_low, at_c, stride, depth, first, passes)
+                _step(at_a, at_b, at_low, at_c, stride, depth, first, passes,
+                      corner + CORNER_BYTES)  # fmt: skip
             else:
                 _corner(at_a, at_b, at_low, at_c, stride, rows, columns, depth,
                         first, passes, psum, corner)  # fmt: skip
