@@ -95,9 +95,7 @@ def _rounder(name: str, kind: type[Way], directed: bool) -> Any:
 
 def _encoder(name: str, kind: type[Way], width: Any, directed: bool, lanes: int) -> Any:
     body, quick = _encode(kind, width), _quickly(quick_encode(width)) if kind is Nearest else None
-    return lane_loop(
-        name, body, [I64], width, NAMES32, lanes=lanes, directed=directed, quick=quick
-    )
+    return lane_loop(name, body, [I64], width, NAMES32, lanes=lanes, directed=directed, quick=quick)
 
 
 narrow_loop = lane_loop("halfulp_narrow", _narrow, [I64], I32)

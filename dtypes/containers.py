@@ -98,10 +98,16 @@ def open_out(out: object, source: Source, dtype: np.dtype[Any]) -> Array:
         )
     if not array.flags.writeable:
         raise ValueError("out is read-only; give an array that may be written")
-    if any(step == 0 and size > 1 for step, size in zip(array.strides, shape, strict=True)):
+    if not array.flags.c_contiguous and _repeats(array):
         raise ValueError("out repeats elements (a stride is 0); give an array of its own memory")
     _refuse_overlap(array, source.array)
     return array
+
+
+def _repeats(array: Array) -> bool:
+    return any(
+        step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)
+    )
 
 
 def _refuse_overlap(out: Array, x: Array) -> None:

@@ -30,6 +30,11 @@ class Conversion:
     def random_bits(self) -> int:
         return 32 if self.random is None else self.random.random_bits
 
+    @functools.cached_property
+    def refuses_nan(self) -> bool:
+        """Whether nothing stands for NaN in the format."""
+        return isinstance(self.fmt, FloatFormat) and not self.fmt.has_nan and self.nan is None
+
 
 class Options(TypedDict, total=False):
     """What may be said of a conversion beside its format."""

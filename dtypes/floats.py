@@ -62,11 +62,9 @@ def _plain(x: Array, codes_of: FloatFormat | None, made: Conversion) -> Array:
         plain = flushed(x) if made.subnormals is Subnormals.FLUSH_INPUTS else x
     else:
         return _from_integers(x, made)
-    fmt = made.fmt
-    assert isinstance(fmt, FloatFormat)
-    if not fmt.has_nan and made.nan is None and np.isnan(plain).any():
+    if made.refuses_nan and np.isnan(plain).any():
         raise ValueError(
-            f"x holds NaN and {fmt} has none; replace NaN before the conversion,"
+            f"x holds NaN and {made.fmt} has none; replace NaN before the conversion,"
             " or give nan='zero' or nan='max'"
         )
     return plain

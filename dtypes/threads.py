@@ -32,8 +32,12 @@ def _aligned(size: int) -> tuple[npt.NDArray[np.uint8], int]:
     return memory, (address(memory) + 63) & ~63
 
 
-def _write(words: _Words, part: tuple[int, ...]) -> None:
-    struct.pack_into(f"{len(part)}q", memoryview(words), 0, *part)  # type: ignore[arg-type]
+#: By the number of arguments: pack_into(buffer, offset, *arguments).
+_WRITE = tuple(struct.Struct(f"{count}q").pack_into for count in range(MOST_ARGUMENTS + 1))
+
+
+def _buffer(words: _Words) -> memoryview:
+    return memoryview(words)  # type: ignore[arg-type]
 
 
 class _Places:
@@ -45,9 +49,9 @@ class _Places:
         words = self._memory[start : start + (count + 1) * SLOT].view(np.int64)
         self.words: _Words = words.reshape(-1, SLOT // 8)
         self.sleeping = self.slots + count * SLOT
-        self._arguments: _Words = np.zeros((count, MOST_ARGUMENTS), np.int64)
-        step = self._arguments.strides[0]
-        self.words[:count, ARGUMENTS] = np.arange(count) * step + address(self._arguments)
+        arguments: _Words = np.zeros((count, MOST_ARGUMENTS), np.int64)
+        self._arguments, self._step = _buffer(arguments), arguments.strides[0]
+        self.words[:count, ARGUMENTS] = np.arange(count) * self._step + address(arguments)
         self._scratch: list[tuple[Any, int]] = []
 
     def scratch(self, index: int) -> int:
@@ -58,7 +62,8 @@ class _Places:
     def prepare(self, kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
         """Write the jobs into the slots."""
         for index, part in enumerate(parts):
-            _write(self._arguments[index], (*part, self.scratch(index)))
+            write = _WRITE[len(part) + 1]
+            write(self._arguments, index * self._step, *part, self.scratch(index))
             self.words[index, FUNCTION] = kernel.address
 
 
@@ -105,8 +110,8 @@ class _Own:
     def __init__(self) -> None:
         get_num_threads()  # a wrong HALFULP_NUM_THREADS is told at the first call, small or large
         self._memory, self.scratch = _aligned(SCRATCH_BYTES)
-        self.words: _Words = np.zeros(MOST_ARGUMENTS, np.int64)
-        self.arguments = address(self.words)
+        words: _Words = np.zeros(MOST_ARGUMENTS, np.int64)
+        self.buffer, self.arguments = _buffer(words), address(words)
 
 
 _team = _Team()
@@ -178,7 +183,7 @@ def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
     if own is None:
         own = _alone.own = _Own()
     for part in parts:
-        _write(own.words, (*part, own.scratch))
+        _WRITE[len(part) + 1](own.buffer, 0, *part, own.scratch)
         call(kernel.address, own.arguments)
 
 

@@ -33,7 +33,7 @@ def encode(x: Tensor, made: Conversion) -> Tensor:
     fmt = made.fmt
     assert isinstance(fmt, FloatFormat)
     parts = take_apart(x, made.subnormals is Subnormals.FLUSH_INPUTS)
-    if not fmt.has_nan and made.nan is None and bool(parts.nan.any()):
+    if made.refuses_nan and bool(parts.nan.any()):
         raise ValueError(f"x holds NaN and {fmt} has none; give nan='zero' or nan='max'")
     code = _finish(_finite(parts, x, made), parts, made)
     return _flushed(code, fmt) if made.subnormals is Subnormals.FLUSH_OUTPUTS else code

@@ -53,7 +53,34 @@ _SCALES = _of("test_blocks.py", "test_scales_are_exact_at_every_exponent")
 _QUOTIENTS = _of("test_blocks.py", "test_quotients_are_exact_beside_every_tie")
 _SPECIAL = _of("test_blocks.py", "test_special_blocks_are_as_documented")
 
+_ONE_BIT_DRAWS = _of("test_stochastic.py", "test_each_draw_is_that_of_the_reference", "cfp8(1,6)")
+_VECTORS = "test_a_vector_of_one_value_gives_what_the_value_gives"
+_VECTOR, _VECTOR_BF16, _VECTOR_SMALL = (
+    _of("test_cast.py", _VECTORS, name) for name in ("e4m3", "bf16", "e4m3fnuz")
+)
+
 PLANTED = (
+    Planted(
+        "the quick way forgets where the spacing stays", "codec.py",
+        'magnitude.call("umax", given["tiny"]) & INF32', "magnitude & INF32", _VECTOR,
+    ),
+    Planted(
+        "the quick way takes what overflows", "parameters.py",
+        "min(bits32(fmt.max) + 1, ", "min(INF32, ", _VECTOR,
+    ),
+    Planted(
+        "the quick way leaves minus zero where there is none", "parameters.py",
+        "if fmt.mantissa_bits == 23 or not fmt.has_minus_zero:", "if fmt.mantissa_bits == 23:",
+        _VECTOR_SMALL,
+    ),
+    Planted(
+        "quick noise where there is no normal number", "codec.py",
+        '(given["ordinary"] > given["tiny"]) & inside', "inside", _ONE_BIT_DRAWS,
+    ),
+    Planted(
+        "the quick way from float64 takes float32's subnormal numbers", "codec_wide.py",
+        '& ((single & MAGNITUDE32) >= given["least_wide"])', "", _VECTOR_BF16,
+    ),
     Planted(
         "a tie without its parity", "codec.py",
         'self.given["half"] + odd)', 'self.given["half"])', _BOUNDARIES,
