@@ -1,5 +1,6 @@
 """Matrix products on arrays: operands laid out, work shared among the threads, kernels called."""
 
+import functools
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from halfulp.dtypes import FP32, INT8, FloatFormat, Format, IntFormat
 from halfulp.dtypes.addresses import address
-from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.parameters import INF32, bits32
 from halfulp.dtypes.threads import get_num_threads, parallel, split
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
@@ -43,25 +44,36 @@ class Packed:
     counts: Counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cast:
-    """How an operand comes in: multiplied by `scale`, rounded to `fmt`.
+    """How an operand comes in: multiplied by `scale`, rounded to `fmt`; made by `cast_of`.
 
     For four passes in two parts, the high and the low halves of fp32.
+
+    arguments   what the kernels take: the operand's KIND, its parameters, the bits of its scale
     """
 
     fmt: Format
     scale: float
     passes: int
+    arguments: tuple[int, int, int]
 
-    @property
-    def arguments(self) -> tuple[int, int, int]:
-        """What the kernels take: the operand's KIND, its parameters, the bits of its scale."""
-        if isinstance(self.fmt, FloatFormat):
-            kind = FLOAT if self.passes == 1 else FLOAT_PARTS
-            return kind, float_parameters(self.fmt)[1], bits32(self.scale)
-        kind = INTEGER if self.passes == 1 else INTEGER_PARTS
-        return kind, integer_parameters(self.fmt)[1], bits32(self.scale)
+
+@functools.lru_cache(1024)
+def cast_of(fmt: Format, scale: float, passes: int, name: str = "scale") -> Cast:
+    """A cast; equal ones are one object.
+
+    Raises ValueError for a scale that is not positive and finite in float32 too, under its `name`.
+    """
+    if not (scale > 0 and 0 < bits32(scale) < INF32):
+        raise ValueError(f"{name}={scale!r}; needed: a positive, finite number")
+    if isinstance(fmt, FloatFormat):
+        kind = FLOAT if passes == 1 else FLOAT_PARTS
+        given = float_parameters(fmt)[1]
+    else:
+        kind = INTEGER if passes == 1 else INTEGER_PARTS
+        given = integer_parameters(fmt)[1]
+    return Cast(fmt, scale, passes, (kind, given, bits32(scale)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import FP32, TF32, FloatFormat, Format, IntFormat
-from halfulp.dtypes.parameters import INF32, bits32
 from halfulp.engines.arrays import combine
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.ledger import is_recording, record
@@ -27,10 +26,10 @@ from halfulp.engines.operands import (
     size_bytes,
 )
 from halfulp.engines.products import (
-    Cast,
     Exit,
     Packed,
     batched_product,
+    cast_of,
     flat_product,
     pack,
     passes_of,
@@ -107,8 +106,8 @@ class TensorEngine:
             factors = vector[:, None] if transposed else vector
             array, _ = combine(array, factors, AluOp.MULTIPLY, FP32)
         else:
-            factor = _positive(scale, "scale")
-        return pack(array, Cast(fmt, factor, passes_of(fmt)), transposed)
+            factor = float(scale)
+        return pack(array, cast_of(fmt, factor, passes_of(fmt)), transposed)
 
     def matmul(
         self, a: Any, b: Any, *, a_format: Format | str, b_format: Format | str | None = None,
@@ -156,13 +155,13 @@ class TensorEngine:
         opened = right
         if not isinstance(right, Packed) and (np.ndim(b_scale) or prod(lead) == 1):
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
-        cast = Cast(a_fmt, _positive(a_scale, "a_scale"), passes)
+        cast = cast_of(a_fmt, float(a_scale), passes, "a_scale")
         gaps = not isinstance(right, Packed) and len(batch) <= 2
         target = _target(out, shape, dtype, gaps, left, opened)
         if isinstance(right, Packed):
             counts = flat_product(left, cast, right, exit_, target) + right.counts
         else:
-            casts = cast, Cast(b_fmt, _positive(b_scale, "b_scale"), passes)
+            casts = cast, cast_of(b_fmt, float(b_scale), passes, "b_scale")
             counts = batched_product(left, right, transpose_b, casts, exit_, target)
         result = as_format("int32" if raw else out_format)
         shapes = left.shape, (*lead, depth, width), target.shape
@@ -267,14 +266,6 @@ def _has_whole_rows(x: npt.NDArray[Any]) -> bool:
             return False
         size = max(size, step * count)
     return True
-
-
-def _positive(scale: Any, name: str) -> float:
-    """A scale that is positive and finite in float32 too."""
-    value = float(scale)
-    if not (value > 0 and 0 < bits32(value) < INF32):
-        raise ValueError(f"{name}={scale!r}; needed: a positive, finite number")
-    return value
 
 
 def _column_vector(x: Any, width: int, name: str) -> Floats:

@@ -140,6 +140,50 @@ def test_a_result_written_to_memory_of_the_caller(name: str) -> None:
     assert same(tensor_out.numpy(), right)
 
 
+#: An array whose rows of 33 lie apart, as a batch of (2, 3) products of 9 rows.
+APART: dict[str, Callable[[np.dtype[Any]], Array]] = {
+    "rows in turn": lambda kind: np.full((2, 9, 3, 33), 77, kind).swapaxes(1, 2),
+    "batch in turn": lambda kind: np.full((3, 2, 9, 33), 77, kind).swapaxes(0, 1),
+    "gaps": lambda kind: np.full((2, 3, 9, 40), 77, kind)[..., :33],
+    "every other": lambda kind: np.full((2, 6, 18, 33), 77, kind)[:, ::2, ::2],
+}
+
+
+@pytest.mark.parametrize("make", APART.values(), ids=APART)
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_of_a_result_may_lie_apart(name: str, make: Callable[[np.dtype[Any]], Array]) -> None:
+    a, b = pair(name, (2, 3, 9, 130), (2, 3, 130, 33))
+    right = wanted(name, a, b)
+    out = make(right.dtype)
+    memory = out.base
+    assert memory is not None
+    matmul(a, b, a_format=name, out=out)
+    assert same(np.ascontiguousarray(out), right)
+    # nothing between the rows was written
+    assert np.count_nonzero(memory == 77) == memory.size - np.count_nonzero(right != 77)
+
+
+def test_rows_of_a_result_that_share_memory_are_refused() -> None:
+    a, b = pair("bf16", (2, 3, 9, 130), (2, 3, 130, 33))
+    memory = np.zeros(2 * 3 * 9 * 33, np.float32)
+    strides = 4 * np.array([3 * 9 * 33, 9 * 33, 33, 1])
+    for axis, step in ((0, 0), (1, 33), (2, 15), (2, 0), (3, 2)):
+        steps = [step if index == axis else old // 4 for index, old in enumerate(strides)]
+        out = np.lib.stride_tricks.as_strided(memory, (2, 3, 9, 16), [4 * each for each in steps])
+        with pytest.raises(ValueError, match="needed: C-contiguous"):
+            matmul(a, b[..., :16], a_format="bf16", out=out)
+
+
+@pytest.mark.parametrize("lead", [(), (1,), (2, 1, 3)], ids=str)
+def test_one_operand_for_all_and_deep_batches_want_a_contiguous_result(
+    lead: tuple[int, ...],
+) -> None:
+    a, b = pair("bf16", (*lead, 9, 130), (*lead, 130, 33))
+    out = np.zeros((*lead, 18, 33), np.float32)[..., ::2, :]
+    with pytest.raises(ValueError, match="needed: C-contiguous"):
+        matmul(a, b, a_format="bf16", out=out)
+
+
 SOURCES: list[Callable[[Floats], object]] = [
     torch.from_numpy,
     lambda x: torch.from_numpy(x).requires_grad_(),
