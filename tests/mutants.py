@@ -43,6 +43,7 @@ _CASTS = tuple(
     for test in (
         "test_cast.py::test_encode_is_exact_at_every_boundary",
         "test_cast.py::test_round_to_gives_the_value_of_the_code",
+        "test_cast.py::test_a_vector_of_one_value_gives_what_the_value_gives",
         "test_cast.py::test_decode_gives_the_value_of_every_code",
         "test_stochastic.py::test_each_draw_is_that_of_the_reference",
     )
