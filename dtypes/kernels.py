@@ -26,10 +26,11 @@ from halfulp.dtypes.parameters import (
     parameters64,
 )
 from halfulp.dtypes.random_bits import GivenBits, Philox
-from halfulp.dtypes.rounding import Overflow, Rounding
+from halfulp.dtypes.rounding import Overflow, Rounding, Subnormals
+from halfulp.dtypes.shortcut import Shortcut
 from halfulp.dtypes.threads import parallel, split
 
-__all__ = ["decode", "encode", "round_values", "widen"]
+__all__ = ["decode", "encode", "round_values", "shortcut", "widen"]
 
 Array = npt.NDArray[Any]
 #: Above this size the result cannot stay in the caches: write past them.
@@ -74,6 +75,15 @@ def _plan(made: Conversion, itemsize: int) -> _Plan | None:
     if made.rounding is Rounding.TO_ODD:
         return _Plan(made_for.ODD_ROUND, made_for.ODD_ENCODE, given, noisy=False)
     return _Plan(made_for.DIRECTED_ROUND, made_for.DIRECTED_ENCODE, given, noisy=False)
+
+
+def shortcut(made: Conversion) -> Shortcut | None:
+    """For conversions of float32 to a float format that ask for nothing else."""
+    plain = isinstance(made.fmt, FloatFormat) and made.subnormals is Subnormals.KEEP
+    plan = _plan(made, 4) if plain and not made.refuses_nan else None
+    if plan is None or plan.noisy:
+        return None
+    return Shortcut(plan.round, plan.address, _PARALLEL_ELEMENTS)
 
 
 def round_values(x: Array, out: Array, made: Conversion) -> None:

@@ -165,6 +165,15 @@ def set_num_threads(count: int) -> None:
     _threads = count
 
 
+def alone(kernel: Kernel, *arguments: int) -> None:
+    """Run `kernel` here; the address of SCRATCH_BYTES of scratch memory is added behind."""
+    own: _Own | None = getattr(_alone, "own", None)
+    if own is None:
+        own = _alone.own = _Own()
+    _WRITE[len(arguments) + 1](own.buffer, 0, *arguments, own.scratch)
+    call(kernel.address, own.arguments)
+
+
 def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
     """Run `kernel` on each part, the first here, the others in workers; return when all are done.
 
@@ -179,12 +188,8 @@ def parallel(kernel: Kernel, parts: Sequence[tuple[int, ...]]) -> None:
         finally:
             team.busy.release()
         return
-    own: _Own | None = getattr(_alone, "own", None)
-    if own is None:
-        own = _alone.own = _Own()
     for part in parts:
-        _WRITE[len(part) + 1](own.buffer, 0, *part, own.scratch)
-        call(kernel.address, own.arguments)
+        alone(kernel, *part)
 
 
 def split(count: int, align: int, least: int) -> list[tuple[int, int]]:
