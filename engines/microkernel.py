@@ -7,6 +7,7 @@ costs one addition and one load and store of the output every 128 steps, no more
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import llvmlite.binding
@@ -41,14 +42,38 @@ def _vectors() -> tuple[int, int]:
 
 VECTOR, ROWS = _vectors()
 COLUMNS = 2 * VECTOR  # columns of one call; a divisor of PANEL
+ROW_PANELS = VECTOR // 4  # panels that one row is multiplied with at once
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What one call computes: `rows` of A times the first `vectors` of each of `panels` of B."""
+
+    rows: int
+    panels: int
+    vectors: int
+
+    @property
+    def columns(self) -> list[tuple[int, int]]:
+        """Panel and byte in the row of the panel, of each vector of a row of C."""
+        vectors = [vector * VECTOR * BYTES[F32] for vector in range(self.vectors)]
+        return [(panel, byte) for panel in range(self.panels) for byte in vectors]
+
+    @property
+    def row_bytes(self) -> int:
+        return self.panels * self.vectors * VECTOR * BYTES[F32]
+
+
+Sums = list[list[Any]]  # [row][vector]
 
 
 def _chain(
-    builder: ir.IRBuilder, a: ir.Value, b: ir.Value, steps: ir.Value
-) -> tuple[list[list[Any]], ir.Value, ir.Value]:
+    builder: ir.IRBuilder, shape: _Shape, a: ir.Value, b: ir.Value, panel: ir.Value, steps: ir.Value
+) -> tuple[Sums, ir.Value, ir.Value]:
     """acc[i][j] = fma(a[i, k], b[k, j], acc[i][j]) for k < steps, from +0.
 
-    Returns the sums and the addresses behind the tile in A and in B.
+    `panel` are the bytes from one panel to the next. Returns the sums and the addresses behind the
+    tile in A and in B.
     """
     vector = ir.VectorType(F32, VECTOR)
     fma = declare(builder.module, f"llvm.fma.v{VECTOR}f32", ir.FunctionType(vector, [vector] * 3))
@@ -57,12 +82,13 @@ def _chain(
     builder.branch(loop)
     builder.position_at_end(loop)
     k, at_a, at_b = (builder.phi(I64) for _ in range(3))
-    sums = [[builder.phi(vector) for _ in range(2)] for _ in range(ROWS)]
+    sums = [[builder.phi(vector) for _ in shape.columns] for _ in range(shape.rows)]
     for phi, start in ((k, I64(0)), (at_a, a), (at_b, b)):
         phi.add_incoming(start, before)
     columns = []
-    for j in range(2):
-        pointer = builder.inttoptr(builder.add(at_b, I64(j * VECTOR * 4)), vector.as_pointer())
+    for number, byte in shape.columns:
+        shift = builder.add(builder.mul(panel, I64(number)), I64(byte))
+        pointer = builder.inttoptr(builder.add(at_b, shift), vector.as_pointer())
         columns.append(builder.load(pointer, align=4))
     base = builder.inttoptr(at_a, I8.as_pointer())
     results = []
@@ -70,7 +96,8 @@ def _chain(
         place = builder.gep(base, [I64(i * ROW_STRIDE * 4)], source_etype=I8)
         pointer = builder.bitcast(place, F32.as_pointer())
         factor = splat(builder, builder.load(pointer, align=4), VECTOR)
-        results.append([builder.call(fma, [factor, columns[j], row[j]]) for j in range(2)])
+        pairs = zip(columns, row, strict=True)
+        results.append([builder.call(fma, [factor, column, total]) for column, total in pairs])
     following = builder.add(k, I64(1)), builder.add(at_a, I64(4)), builder.add(at_b, I64(PANEL * 4))
     for phi, value in zip((k, at_a, at_b), following, strict=True):
         phi.add_incoming(value, loop)
@@ -85,7 +112,7 @@ def _chain(
 
 @dataclass(frozen=True)
 class _Place:
-    """ROWS x COLUMNS sums in memory: the address of the first, and bytes from row to row."""
+    """Sums in memory: the address of the first, and bytes from row to row."""
 
     builder: ir.IRBuilder
     base: ir.Value
@@ -104,7 +131,7 @@ class _Place:
         return _Place(self.builder, base, select(chosen, self.stride, other.stride))
 
 
-def _store(source: _Place | None, target: _Place, sums: list[list[Any]]) -> None:
+def _store(source: _Place | None, target: _Place, sums: Sums) -> None:
     """Sums, added to those at `source` if there are any, to `target`."""
     builder = target.builder
     for i, row in enumerate(sums):
@@ -116,8 +143,8 @@ def _store(source: _Place | None, target: _Place, sums: list[list[Any]]) -> None
             builder.store(total, target.pointer(i, j), align=4)
 
 
-def _build(function: ir.Function) -> None:
-    a, b, c, stride, tiles, tile_rows, last_rows, first, psum = function.args
+def _build(shape: _Shape, function: ir.Function) -> None:
+    a, b, panel, c, stride, tiles, tile_rows, last_rows, first, psum = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     entry = builder.block
     names = ("tile", "over", "add", "after", "end")
@@ -128,11 +155,12 @@ def _build(function: ir.Function) -> None:
     for phi, start in ((index, I64(0)), (at_a, a), (at_b, b)):
         phi.add_incoming(start, entry)
     last = builder.icmp_signed("==", index, builder.sub(tiles, I64(1)))
-    sums, next_a, next_b = _chain(builder, at_a, at_b, builder.select(last, last_rows, tile_rows))
+    steps = builder.select(last, last_rows, tile_rows)
+    sums, next_a, next_b = _chain(builder, shape, at_a, at_b, panel, steps)
     new, wanted = builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0))
     # rows of C may lie a multiple of 4096 bytes apart, all in the same sets of the first cache
     outside = _Place(builder, c, stride)
-    between = _Place(builder, psum, I64(COLUMNS * BYTES[F32]))
+    between = _Place(builder, psum, I64(shape.row_bytes))
     target = outside.or_else(last, between)
     source = outside.or_else(new, between)
     builder.cbranch(builder.and_(new, wanted), over, add)
@@ -149,8 +177,16 @@ def _build(function: ir.Function) -> None:
     builder.ret_void()
 
 
-#: multiply((a, b, c, c stride, tiles, rows of a tile, rows of the last tile, first, psum)): ROWS
-#: rows of packed A (ROW_STRIDE apart) times COLUMNS columns of a panel; the first tile overwrites c
-#: where first is not 0. At least one tile of one row. `psum`, an address, has room for the sums
-#: between two tiles.
-multiply = native("halfulp_multiply", 9, _build, guarded=False)
+def _micro_kernel(name: str, shape: _Shape) -> Any:
+    """Packed rows of A (ROW_STRIDE apart) times columns of panels of B, tile after tile of k.
+
+    name((a, b, bytes from panel to panel, c, c stride, tiles, rows of a tile, rows of the last
+    tile, first, psum)); the first tile overwrites c where `first` is not 0. At least one tile of
+    one row. `psum`, an address, has room for the sums between two tiles.
+    """
+    return native(name, 10, partial(_build, shape), guarded=False)
+
+
+multiply = _micro_kernel("halfulp_multiply", _Shape(ROWS, 1, COLUMNS // VECTOR))
+#: One row times whole panels: as many chains at once as hide the latency of the multiply-add.
+multiply_row = _micro_kernel("halfulp_multiply_row", _Shape(1, ROW_PANELS, PANEL // VECTOR))

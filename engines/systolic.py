@@ -19,9 +19,11 @@ from halfulp.engines.microkernel import (
     K_BLOCK,
     PANEL,
     ROW_BLOCK,
+    ROW_PANELS,
     ROW_STRIDE,
     ROWS,
     multiply,
+    multiply_row,
 )
 from halfulp.engines.panels import CORNER, CORNER_BYTES, ENVIRONMENT, PANEL_BYTES, cast, pack_panel
 
@@ -39,18 +41,18 @@ def _step(
     """ROWS x COLUMNS of C over a block of `depth` rows of k, in one pass a K tile or four."""
     if passes == 1:
         tiles = (depth + K_TILE - 1) // K_TILE
-        multiply((a, b, c, stride, tiles, K_TILE, depth - (tiles - 1) * K_TILE, first,
+        multiply((a, b, 0, c, stride, tiles, K_TILE, depth - (tiles - 1) * K_TILE, first,
                   psum))  # fmt: skip
         return
     for k in range(0, depth, K_TILE):
         rows = min(K_TILE, depth - k)
         high_a, low_a = a + k * 4, a + (_HALF_BLOCK + k) * 4
         high_b, low_b = b + k * PANEL_BYTES, low + k * PANEL_BYTES
-        multiply((high_a, high_b, c, stride, 1, rows, rows, 1 if first and k == 0 else 0,
+        multiply((high_a, high_b, 0, c, stride, 1, rows, rows, 1 if first and k == 0 else 0,
                   psum))  # fmt: skip
-        multiply((high_a, low_b, c, stride, 1, rows, rows, 0, psum))
-        multiply((low_a, high_b, c, stride, 1, rows, rows, 0, psum))
-        multiply((low_a, low_b, c, stride, 1, rows, rows, 0, psum))
+        multiply((high_a, low_b, 0, c, stride, 1, rows, rows, 0, psum))
+        multiply((low_a, high_b, 0, c, stride, 1, rows, rows, 0, psum))
+        multiply((low_a, low_b, 0, c, stride, 1, rows, rows, 0, psum))
 
 
 @device
@@ -89,6 +91,19 @@ def _panel(a: int, b: int, low: int, c: int, stride: int, height: int, width: in
 
 
 @device
+def _row(a: int, b: int, size: int, c: int, panels: int, depth: int, first: int,
+         psum: int) -> int:  # fmt: skip
+    """One row of C, as many whole panels of it as go by ROW_PANELS; returns how many."""
+    tiles = (depth + K_TILE - 1) // K_TILE
+    last = depth - (tiles - 1) * K_TILE
+    done = panels // ROW_PANELS * ROW_PANELS
+    for p in range(0, done, ROW_PANELS):
+        multiply_row((a, b + p * size, size, c + p * PANEL_BYTES, 0, tiles, K_TILE, last, first,
+                      psum))  # fmt: skip
+    return done
+
+
+@device
 def _leave(psum: int, place: int, stride: int, height: int, columns: int, multiplier: int,
            bias: int, given: int, counts: int) -> None:  # fmt: skip
     """Finished sums leave PSUM."""
@@ -120,7 +135,13 @@ def _product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, dep
                  scratch + _HALF_BLOCK * 4, height, steps, given, scale, a_counts)  # fmt: skip
             for group in range(p0, p1, _GROUP):
                 stop = min(group + _GROUP, p1)
-                for p in range(group, stop):
+                start = group
+                if height == 1 and depth > 0 and passes == 1 and psum <= PSUM_FLOAT:
+                    start += _row(scratch, b + group * size + k * PANEL_BYTES, size,
+                                  c + m * c_stride + group * PANEL_BYTES,
+                                  min(stop, width // PANEL) - group, steps, 1 if k == 0 else 0,
+                                  scratch + CORNER + CORNER_BYTES)  # fmt: skip
+                for p in range(start, stop):
                     place = c + m * c_stride + p * PANEL_BYTES
                     columns = min(PANEL, width - p * PANEL)
                     if depth == 0:

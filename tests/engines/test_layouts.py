@@ -120,6 +120,19 @@ def test_packed_operands(name: str) -> None:
             assert same(matmul(a[None, :, None], packed, a_format=name), right[None, :, None])
 
 
+@pytest.mark.parametrize("name", ["bf16", "fp32", "int8"])
+@pytest.mark.parametrize("width", [1, 31, 32, 127, 128, 160, 257, 300])
+def test_one_row_alone_is_the_row_among_others(name: str, width: int) -> None:
+    # it has a micro-kernel of its own, for several panels at once
+    for depth in (1, 128, 129, 1030):
+        a, b = operands("spread", OPERANDS[name], OPERANDS[name], (9, depth, width))
+        packed = tensor.pack(b, name)
+        rows = matmul(a, packed, a_format=name)
+        for number, row in enumerate(a):
+            assert same(matmul(row[None], packed, a_format=name)[0], rows[number])
+    assert same(rows[:1], wanted(name, a[:1], b))
+
+
 def test_a_scale_of_the_packed_operand() -> None:
     a, b = pair("bf16", (9, 130), (130, 33))
     packed = tensor.pack(b, "fp16", scale=0.7)

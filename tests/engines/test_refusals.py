@@ -90,7 +90,7 @@ VALUES: list[tuple[Callable[[], Any], str]] = [
     (product(a=ones(2, 3, 4), b=ones(3, 4, 5)), r"\(2,\).*\(3,\)"),
     (product(rescale=ones(4)), r"rescale has shape \(4,\); needed: a number or \(5,\)"),
     (product(bias=ones(1, 5)), r"bias has shape \(1, 5\); needed: a number or \(5,\)"),
-    (product(a_scale=0), "a_scale=0; needed: a positive, finite number"),
+    (product(a_scale=0), "a_scale=0.0; needed: a positive, finite number"),
     (product(a_scale=float("nan")), "a_scale=nan; needed: a positive"),
     (product(a_scale=1e39), r"a_scale=1e\+39; needed: a positive, finite"),
     (product(b_scale=-1.0), "scale=-1.0; needed: a positive"),
