@@ -53,8 +53,8 @@ def round_to(x: Any, fmt: AnyFormat, *, out: Any = None, **options: Unpack[Optio
     none; TypeError for other containers or elements.
     """
     made = conversion(fmt, **options)
-    if type(x) is np.ndarray and type(out) is np.ndarray and made.random is None:
-        shortcut = _shortcut(made)
+    if type(x) is np.ndarray and type(out) is np.ndarray:
+        shortcut = made.shortcut
         if shortcut is not None and shortcut(x, out):
             return out
     source = open_source(x)
@@ -148,13 +148,6 @@ def _conversions() -> tuple[Any, Any]:
     from halfulp.dtypes import floats, integers
 
     return floats, integers
-
-
-@functools.lru_cache(1024)
-def _shortcut(made: Conversion) -> Callable[[Array, Array], bool] | None:
-    from halfulp.dtypes import kernels
-
-    return kernels.shortcut(made)
 
 
 def _result_type(fmt: Format) -> np.dtype[Any]:

@@ -2,13 +2,16 @@
 
 import functools
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from halfulp.dtypes.compatibility import COMPATIBILITY, Compatibility
 from halfulp.dtypes.dtype_names import as_format
 from halfulp.dtypes.format import FloatFormat, Format
 from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
+
+if TYPE_CHECKING:
+    from halfulp.dtypes.shortcut import Shortcut
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,13 @@ class Conversion:
     def refuses_nan(self) -> bool:
         """Whether nothing stands for NaN in the format."""
         return isinstance(self.fmt, FloatFormat) and not self.fmt.has_nan and self.nan is None
+
+    @functools.cached_property
+    def shortcut(self) -> "Shortcut | None":
+        """How small float32 arrays are cast, where that is all that is asked."""
+        from halfulp.dtypes import kernels  # numba, which takes its time, when needed
+
+        return kernels.shortcut(self)
 
 
 class Options(TypedDict, total=False):

@@ -27,7 +27,7 @@ from halfulp.dtypes.parameters import (
 )
 from halfulp.dtypes.random_bits import GivenBits, Philox
 from halfulp.dtypes.rounding import Overflow, Rounding, Subnormals
-from halfulp.dtypes.shortcut import Shortcut
+from halfulp.dtypes.shortcut import Shortcut, make_shortcut
 from halfulp.dtypes.threads import parallel, split
 
 __all__ = ["decode", "encode", "round_values", "shortcut", "widen"]
@@ -83,7 +83,7 @@ def shortcut(made: Conversion) -> Shortcut | None:
     plan = _plan(made, 4) if plain and not made.refuses_nan else None
     if plan is None or plan.noisy:
         return None
-    return Shortcut(plan.round, plan.address, _PARALLEL_ELEMENTS)
+    return make_shortcut(plan.round, plan.address, _PARALLEL_ELEMENTS)
 
 
 def round_values(x: Array, out: Array, made: Conversion) -> None:

@@ -5,7 +5,7 @@ float32 arrays in C order, with memory for the result, little need be asked.
 """
 
 import ctypes
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,31 +16,39 @@ from halfulp.dtypes.threads import alone
 
 Array = npt.NDArray[Any]
 _FLOAT32 = np.dtype(np.float32)
-_first_byte = ctypes.c_char.from_buffer
 
 
-@dataclass(frozen=True)
-class Shortcut:
-    """A kernel from float32 to float32, the address of its parameters, and below which size."""
+#: shortcut(x, out): cast if `out` is of x's shape, and x itself or apart from it. Returns whether
+#: it has; else nothing is done.
+Shortcut = Callable[[Array, Array], bool]
 
-    kernel: Kernel
-    parameters: int
-    elements: int
 
-    def __call__(self, x: Array, out: Array) -> bool:
-        """Cast if `out` is of x's shape, and x itself or apart from it; else nothing is done."""
-        if x.dtype is not _FLOAT32 or out.dtype is not _FLOAT32 or x.shape != out.shape:
-            return False
+def make_shortcut(kernel: Kernel, parameters: int, elements: int) -> Shortcut:
+    """For a kernel from float32 to float32, by the address of its parameters.
+
+    elements   arrays of as many, or more, do not go this way
+    """
+
+    def shortcut(x: Array, out: Array) -> bool:
         count = x.size
-        if not 0 < count < self.elements:
+        if (
+            x.dtype is not _FLOAT32
+            or out.dtype is not _FLOAT32
+            or not 0 < count < elements
+            or x.shape != out.shape
+        ):
             return False
         try:  # only what is contiguous and may be written shows its memory
-            source = ctypes.addressof(_first_byte(x))  # type: ignore[arg-type]
-            place = ctypes.addressof(_first_byte(out))  # type: ignore[arg-type]
+            source = addressof(first_byte(x))  # type: ignore[arg-type]
+            place = addressof(first_byte(out))  # type: ignore[arg-type]
         except (TypeError, ValueError, BufferError):
             return False
-        distance, size = place - source, 4 * count
-        if (source | place) & 3 or (distance and -size < distance < size):
+        size = 4 * count
+        if (source | place) & 3 or (source != place and -size < place - source < size):
             return False
-        alone(self.kernel, source, place, self.parameters, count, 0)
+        alone(kernel, source, place, parameters, count, 0)
         return True
+
+    # names of a function's own are found at once
+    addressof, first_byte = ctypes.addressof, ctypes.c_char.from_buffer
+    return shortcut
