@@ -8,13 +8,22 @@ import numpy.typing as npt
 _first_byte = ctypes.c_char.from_buffer
 
 
-def address(x: npt.NDArray[Any]) -> int:
-    """Of the first element.
+def writable_address(x: npt.NDArray[Any]) -> int | None:
+    """Of the first element of an array in C order that may be written and is not empty, else None.
 
-    `x.ctypes.data` says it too, of any array, but takes as long as to cast thousands of numbers: it
-    is asked only about what is read-only, empty or has gaps, and so shows no buffer.
+    Only such an array shows its memory as a buffer.
     """
     try:
         return ctypes.addressof(_first_byte(x))  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError):
-        return int(x.ctypes.data)
+        return None
+
+
+def address(x: npt.NDArray[Any]) -> int:
+    """Of the first element.
+
+    `x.ctypes.data` says it of any array, but takes as long as to cast thousands of numbers: it is
+    asked about the others only.
+    """
+    known = writable_address(x)
+    return int(x.ctypes.data) if known is None else known

@@ -13,7 +13,6 @@ from halfulp.dtypes.rounding import TRUTH_TABLES, NanTo, Overflow, Rounding, sta
 INF32 = 0x7F800000
 NAN32 = 0x7FC00000
 SIGN32 = 0x80000000
-_TINY32 = 0x00800000  # the smallest normal float32
 MAGNITUDE32, MAGNITUDE64 = 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF
 Parameters = npt.NDArray[np.int64]
 
@@ -118,8 +117,7 @@ NAMES32 = (
     "sign_shift", "magnitude_codes", "normal_code", "infinity_found", "nan_found",
     "subnormal_scale", "least_signed", "most_signed", "added", "added_minus", "odd_bit",
     "half_unit", "overflow_minus", "overflow_code_minus", "scale", "noise_left", "noise_right",
-    "noise_top", "noise_scale", "tiny", "raise", "ordinary", "vanishing",
-    "least_wide",
+    "noise_top", "noise_scale", "tiny", "raise", "ordinary", "vanishing", "least_wide",
 )  # fmt: skip
 
 
@@ -139,7 +137,8 @@ def parameters32(
     0 there, and a tie goes to the larger magnitude.
     least_signed, most_signed: magnitude codes outside lose their sign: NaN, and 0 without -0.
     tiny, raise, ordinary: magnitudes below `ordinary` are rounded, and coded, by one addition of
-    max(x's power of two, tiny) times 2^(23 - mantissa_bits).
+    max(x's power of two, tiny) times 2^(23 - mantissa_bits); tiny is the first normal value.
+    vanishing: up to it they become zero. least_wide: below, a float64 may be no normal float32.
     """
     values = _layout(fmt) | _outcomes(fmt, overflow, rounding, nan)
     values |= _steps(fmt, rounding) | _noise(fmt, random_bits)
@@ -148,25 +147,25 @@ def parameters32(
 
 def _layout(fmt: FloatFormat) -> dict[str, int]:
     m, shift = fmt.mantissa_bits, 23 - fmt.mantissa_bits
-    ordinary = fmt.emin > -126
+    own_grid = fmt.emin > -126  # coarser than float32's below the first normal value
     magnitudes = (1 << (fmt.exponent_bits + m)) - 1
     return {
         "shift": shift,
         "half": (1 << shift >> 1) - (1 if m and shift else 0),
         "odd": 1 if m and shift else 0,
         "mask": 0xFFFFFFFF & -(1 << shift),
-        "min_normal": (fmt.emin + 127) << 23 if ordinary else 0,
-        "magic": bits32(2.0 ** (fmt.emin - m + 23)) if ordinary else 0,
+        "min_normal": (fmt.emin + 127) << 23 if own_grid else 0,
+        "magic": bits32(2.0 ** (fmt.emin - m + 23)) if own_grid else 0,
         "max": bits32(fmt.max),
         "base": (fmt.emin + 126) << 23,
         "max_code": fmt.max_code,
         "sign_shift": fmt.exponent_bits + m,
         "magnitude_codes": magnitudes,
-        "normal_code": (1 << m) if ordinary else 0,
+        "normal_code": (1 << m) if own_grid else 0,
         # where there is none, what no magnitude and no code is
         "infinity_found": magnitudes + 1 if fmt.inf_code is None else fmt.inf_code,
         "nan_found": 1 << fmt.bits if fmt.nan_code is None else fmt.nan_code,
-        "subnormal_scale": bits32(2.0 ** (fmt.emin - m)) if ordinary else 0,
+        "subnormal_scale": bits32(2.0 ** (fmt.emin - m)) if own_grid else 0,
         "least_signed": 0 if fmt.has_minus_zero else 1,
         "most_signed": fmt.max_code if fmt.inf_code is None else fmt.inf_code,
     }
@@ -204,6 +203,7 @@ def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
     shift = 23 - fmt.mantissa_bits
     away = rounding is Rounding.NEAREST_AWAY
     half, all_of_it = 1 << shift >> 1, (1 << shift) - 1
+    vanishing = bits32(fmt.smallest_subnormal / 2)
     added = {
         Rounding.TOWARD_POSITIVE: (all_of_it, 0),
         Rounding.TOWARD_NEGATIVE: (0, all_of_it),
@@ -215,25 +215,24 @@ def _steps(fmt: FloatFormat, rounding: Rounding) -> dict[str, int]:
         "added_minus": added[1],
         # without mantissa bits every value is odd
         "odd_bit": 1 << shift if fmt.mantissa_bits else 0,
-        "half_unit": bits32(fmt.smallest_subnormal / 2) if away else 0,
+        "half_unit": vanishing if away else 0,
         "tiny": (fmt.emin + 127) << 23,
         "raise": shift << 23,
         "ordinary": _ordinary(fmt),
-        "vanishing": bits32(fmt.smallest_subnormal / 2),
-        # below, a float64 may be subnormal in float32, where nothing but its vanishing is known
-        "least_wide": 0 if fmt.smallest_subnormal >= 2.0**-124 else _TINY32 + 1,
+        "vanishing": vanishing,
+        "least_wide": 0 if fmt.smallest_subnormal >= 2.0**-124 else 0x00800001,
     }
 
 
 def _ordinary(fmt: FloatFormat) -> int:
     """Where magnitudes begin whose power of two cannot be raised, or that overflow: float32 bits.
 
-    0 when there are none below: with all of float32's bits nothing is rounded, and without -0 a
-    sign may have to go.
+    The sum may reach twice what was raised. 0 when there are none below: with all of float32's bits
+    nothing is rounded, and without -0 a sign may have to go.
     """
     if fmt.mantissa_bits == 23 or not fmt.has_minus_zero:
         return 0
-    return min(bits32(fmt.max) + 1, (254 - 23 + fmt.mantissa_bits + 1) << 23)
+    return min(bits32(fmt.max) + 1, (254 - 23 + fmt.mantissa_bits) << 23)
 
 
 def _noise(fmt: FloatFormat, random_bits: int) -> dict[str, int]:

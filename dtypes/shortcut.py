@@ -4,13 +4,13 @@ What `round_to` asks of any container, type and layout takes as long as to cast 
 float32 arrays in C order, with memory for the result, little need be asked.
 """
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.dtypes.addresses import writable_address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.threads import alone
 
@@ -38,17 +38,12 @@ def make_shortcut(kernel: Kernel, parameters: int, elements: int) -> Shortcut:
             or x.shape != out.shape
         ):
             return False
-        try:  # only what is contiguous and may be written shows its memory
-            source = addressof(first_byte(x))  # type: ignore[arg-type]
-            place = addressof(first_byte(out))  # type: ignore[arg-type]
-        except (TypeError, ValueError, BufferError):
+        source, place, size = writable_address(x), writable_address(out), 4 * count
+        if source is None or place is None:
             return False
-        size = 4 * count
         if (source | place) & 3 or (source != place and -size < place - source < size):
             return False
         alone(kernel, source, place, parameters, count, 0)
         return True
 
-    # names of a function's own are found at once
-    addressof, first_byte = ctypes.addressof, ctypes.c_char.from_buffer
     return shortcut

@@ -29,12 +29,8 @@ def _holders(blocks: list[_Block]) -> Iterator[tuple[_Block, int]]:
         yield block, sys.getrefcount(block)
 
 
-#: What `_holders` counts for a block that only its list holds; it depends on the interpreter.
-_UNUSED = next(_holders([np.empty(1, np.uint8)]))[1]
-
-
 class _Blocks:
-    """Blocks by their size in bytes.
+    """Blocks by their size in bytes; a list begins with one that nobody else ever holds.
 
     Sizes that have not been asked for during `_PATIENCE` requests give their unused blocks up as
     soon as another size needs a new one: texts of other lengths need other memory.
@@ -49,9 +45,12 @@ class _Blocks:
         """A block that nobody else holds."""
         self._requests += 1
         self._asked[size] = self._requests
-        known = self._of_size.setdefault(size, [])
-        for block, holders in _holders(known):
-            if holders == _UNUSED:
+        known = self._of_size.setdefault(size, [np.empty(0, np.uint8)])
+        counted = _holders(known)
+        # the first is never given away; what is counted for it depends on the interpreter
+        _, unused = next(counted)
+        for block, holders in counted:
+            if holders == unused:
                 return block
         self._give_up()
         known.append(np.empty(size, np.uint8))

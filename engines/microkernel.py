@@ -67,13 +67,30 @@ class _Shape:
 Sums = list[list[Any]]  # [row][vector]
 
 
+def _load_columns(
+    builder: ir.IRBuilder, shape: _Shape, b: ir.Value, panel_bytes: ir.Value
+) -> list[ir.Value]:
+    """A row of B, of every panel of the shape."""
+    columns = []
+    for number, byte in shape.columns:
+        shift = builder.add(builder.mul(panel_bytes, I64(number)), I64(byte))
+        pointer = builder.inttoptr(builder.add(b, shift), ir.VectorType(F32, VECTOR).as_pointer())
+        columns.append(builder.load(pointer, align=4))
+    return columns
+
+
 def _chain(
-    builder: ir.IRBuilder, shape: _Shape, a: ir.Value, b: ir.Value, panel: ir.Value, steps: ir.Value
+    builder: ir.IRBuilder,
+    shape: _Shape,
+    a: ir.Value,
+    b: ir.Value,
+    panel_bytes: ir.Value,
+    steps: ir.Value,
 ) -> tuple[Sums, ir.Value, ir.Value]:
     """acc[i][j] = fma(a[i, k], b[k, j], acc[i][j]) for k < steps, from +0.
 
-    `panel` are the bytes from one panel to the next. Returns the sums and the addresses behind the
-    tile in A and in B.
+    Panels of B are `panel_bytes` apart. Returns the sums and the addresses behind the tile in A and
+    in B.
     """
     vector = ir.VectorType(F32, VECTOR)
     fma = declare(builder.module, f"llvm.fma.v{VECTOR}f32", ir.FunctionType(vector, [vector] * 3))
@@ -85,11 +102,7 @@ def _chain(
     sums = [[builder.phi(vector) for _ in shape.columns] for _ in range(shape.rows)]
     for phi, start in ((k, I64(0)), (at_a, a), (at_b, b)):
         phi.add_incoming(start, before)
-    columns = []
-    for number, byte in shape.columns:
-        shift = builder.add(builder.mul(panel, I64(number)), I64(byte))
-        pointer = builder.inttoptr(builder.add(at_b, shift), vector.as_pointer())
-        columns.append(builder.load(pointer, align=4))
+    columns = _load_columns(builder, shape, at_b, panel_bytes)
     base = builder.inttoptr(at_a, I8.as_pointer())
     results = []
     for i, row in enumerate(sums):
@@ -144,7 +157,7 @@ def _store(source: _Place | None, target: _Place, sums: Sums) -> None:
 
 
 def _build(shape: _Shape, function: ir.Function) -> None:
-    a, b, panel, c, stride, tiles, tile_rows, last_rows, first, psum = function.args
+    a, b, panel_bytes, c, stride, tiles, tile_rows, last_rows, first, scratch = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     entry = builder.block
     names = ("tile", "over", "add", "after", "end")
@@ -156,11 +169,11 @@ def _build(shape: _Shape, function: ir.Function) -> None:
         phi.add_incoming(start, entry)
     last = builder.icmp_signed("==", index, builder.sub(tiles, I64(1)))
     steps = builder.select(last, last_rows, tile_rows)
-    sums, next_a, next_b = _chain(builder, shape, at_a, at_b, panel, steps)
+    sums, next_a, next_b = _chain(builder, shape, at_a, at_b, panel_bytes, steps)
     new, wanted = builder.icmp_signed("==", index, I64(0)), builder.icmp_signed("!=", first, I64(0))
     # rows of C may lie a multiple of 4096 bytes apart, all in the same sets of the first cache
     outside = _Place(builder, c, stride)
-    between = _Place(builder, psum, I64(shape.row_bytes))
+    between = _Place(builder, scratch, I64(shape.row_bytes))
     target = outside.or_else(last, between)
     source = outside.or_else(new, between)
     builder.cbranch(builder.and_(new, wanted), over, add)
@@ -181,8 +194,8 @@ def _micro_kernel(name: str, shape: _Shape) -> Any:
     """Packed rows of A (ROW_STRIDE apart) times columns of panels of B, tile after tile of k.
 
     name((a, b, bytes from panel to panel, c, c stride, tiles, rows of a tile, rows of the last
-    tile, first, psum)); the first tile overwrites c where `first` is not 0. At least one tile of
-    one row. `psum`, an address, has room for the sums between two tiles.
+    tile, first, between)); the first tile overwrites c where `first` is not 0. At least one tile of
+    one row. `between`, an address, has room for the sums between two tiles.
     """
     return native(name, 10, partial(_build, shape), guarded=False)
 

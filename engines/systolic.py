@@ -36,23 +36,23 @@ _HALF_BLOCK = K_BLOCK // 2  # where the low parts begin in a packed row of A
 
 @device
 def _step(
-    a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int, psum: int
+    a: int, b: int, low: int, c: int, stride: int, depth: int, first: int, passes: int, between: int
 ) -> None:
     """ROWS x COLUMNS of C over a block of `depth` rows of k, in one pass a K tile or four."""
     if passes == 1:
         tiles = (depth + K_TILE - 1) // K_TILE
         multiply((a, b, 0, c, stride, tiles, K_TILE, depth - (tiles - 1) * K_TILE, first,
-                  psum))  # fmt: skip
+                  between))  # fmt: skip
         return
     for k in range(0, depth, K_TILE):
         rows = min(K_TILE, depth - k)
         high_a, low_a = a + k * 4, a + (_HALF_BLOCK + k) * 4
         high_b, low_b = b + k * PANEL_BYTES, low + k * PANEL_BYTES
         multiply((high_a, high_b, 0, c, stride, 1, rows, rows, 1 if first and k == 0 else 0,
-                  psum))  # fmt: skip
-        multiply((high_a, low_b, 0, c, stride, 1, rows, rows, 0, psum))
-        multiply((low_a, high_b, 0, c, stride, 1, rows, rows, 0, psum))
-        multiply((low_a, low_b, 0, c, stride, 1, rows, rows, 0, psum))
+                  between))  # fmt: skip
+        multiply((high_a, low_b, 0, c, stride, 1, rows, rows, 0, between))
+        multiply((low_a, high_b, 0, c, stride, 1, rows, rows, 0, between))
+        multiply((low_a, low_b, 0, c, stride, 1, rows, rows, 0, between))
 
 
 @device
@@ -92,14 +92,14 @@ def _panel(a: int, b: int, low: int, c: int, stride: int, height: int, width: in
 
 @device
 def _row(a: int, b: int, size: int, c: int, panels: int, depth: int, first: int,
-         psum: int) -> int:  # fmt: skip
+         between: int) -> int:  # fmt: skip
     """One row of C, as many whole panels of it as go by ROW_PANELS; returns how many."""
     tiles = (depth + K_TILE - 1) // K_TILE
     last = depth - (tiles - 1) * K_TILE
     done = panels // ROW_PANELS * ROW_PANELS
     for p in range(0, done, ROW_PANELS):
         multiply_row((a, b + p * size, size, c + p * PANEL_BYTES, 0, tiles, K_TILE, last, first,
-                      psum))  # fmt: skip
+                      between))  # fmt: skip
     return done
 
 

@@ -152,12 +152,12 @@ class TensorEngine:
         raw = exit_.psum == PSUM_RAW
         shape = (*batch, left.shape[-2], width)
         dtype = np.dtype(np.int32 if raw else np.float32)
-        opened = right
-        if not isinstance(right, Packed) and (np.ndim(b_scale) or prod(lead) == 1):
+        once = np.ndim(b_scale) or prod(lead) == 1
+        gaps = not isinstance(right, Packed) and not once and len(batch) <= 2
+        target = _target(out, shape, dtype, gaps, left, right)
+        if not isinstance(right, Packed) and once:
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
         cast = cast_of(a_fmt, float(a_scale), passes, "a_scale")
-        gaps = not isinstance(right, Packed) and len(batch) <= 2
-        target = _target(out, shape, dtype, gaps, left, opened)
         if isinstance(right, Packed):
             counts = flat_product(left, cast, right, exit_, target) + right.counts
         else:
@@ -248,7 +248,8 @@ def _target(
     if array.shape != shape or array.dtype != dtype or not (usable and array.flags.writeable):
         raise ValueError(
             f"out is {array.dtype} of shape {array.shape};"
-            f" needed: C-contiguous, writeable {dtype} of shape {shape}"
+            f" needed: C-contiguous{' or of whole rows apart' if gaps else ''},"
+            f" writeable {dtype} of shape {shape}"
         )
     if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
         raise ValueError("out overlaps an operand; give memory of its own")

@@ -50,7 +50,7 @@ def _place(q: Tensor, v: Tensor) -> Array | None:
 
     So does torch, and models view it so.
     """
-    if q.stride(1) >= q.stride(2):
+    if q.stride(1) >= q.stride(2) or v.shape[:2] != q.shape[:2]:
         return None
     batch, heads, tokens, _ = q.shape
     return uninitialized((batch, tokens, heads, v.shape[-1])).swapaxes(1, 2)

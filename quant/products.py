@@ -75,7 +75,8 @@ def linear(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """
     x, weight, bias = (*args, None)[:3]
     whole = x.dim() == 2 or (x.dim() == 3 and x.is_contiguous())
-    if not whole or weight.dim() != 2 or kwargs or (bias is not None and bias.dim() != 1):
+    fits = weight.dim() == 2 and (bias is None or bias.shape == weight.shape[:1])
+    if not whole or not fits or kwargs:
         return decompose(run, func, args, kwargs)
     return _linear(run, x, weight.t(), None if bias is None else run.read(bias))
 

@@ -41,6 +41,8 @@ CORNERS: dict[str, FloatFormat] = {
         FloatFormat(8, 7, specials=Specials.FNUZ),
         FloatFormat(8, 7, bias=142, specials=Specials.FINITE),
         FloatFormat(8, 22, bias=127, subnormals=False),
+        FloatFormat(8, 22),
+        FloatFormat(8, 21),
         FloatFormat(1, 0, specials=Specials.FINITE),
         FloatFormat(3, 0, specials=Specials.FNUZ),
         FloatFormat(4, 0, specials=Specials.FN, signed=False, subnormals=False),

@@ -5,3 +5,4 @@ from tests.dtypes.uncompiled import uncompiled
 
 for name in ("encode", "decode", "round_values", "widen"):
     setattr(kernels, name, getattr(uncompiled()["kernels"], name))
+kernels.shortcut = lambda made: None

@@ -69,6 +69,11 @@ PLANTED = (
         "min(bits32(fmt.max) + 1, ", "min(INF32, ", _VECTOR,
     ),
     Planted(
+        "the quick way's sum rounds to infinity", "parameters.py",
+        "(254 - 23 + fmt.mantissa_bits) << 23", "(255 - 23 + fmt.mantissa_bits) << 23",
+        _of("test_cast.py", _VECTORS, "float(8,22)"),
+    ),
+    Planted(
         "the quick way leaves minus zero where there is none", "parameters.py",
         "if fmt.mantissa_bits == 23 or not fmt.has_minus_zero:", "if fmt.mantissa_bits == 23:",
         _VECTOR_SMALL,

@@ -31,40 +31,50 @@ HOLDERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def blocks_of(x: Any) -> int:
+    """Blocks of this array's size that the thread has."""
+    assert memory._reuse.blocks is not None
+    return len(memory._reuse.blocks._of_size[x.nbytes + 64]) - 1
+
+
 @pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
 def test_what_somebody_holds_is_not_taken(hold: Callable[[Any], Any]) -> None:
     with reusing_memory():
         first = uninitialized(LARGE)
-        place, held = first.ctypes.data, hold(first)
+        block, held = first.base, hold(first)
         del first
-        assert uninitialized(LARGE).ctypes.data != place
-        del held
-        assert uninitialized(LARGE).ctypes.data == place
+        second = uninitialized(LARGE)
+        assert second.base is not block and blocks_of(second) == 2
+        del held, block
+        third = uninitialized(LARGE)
+        assert third.base is not second.base and blocks_of(third) == 2
 
 
 def test_what_is_free_is_taken_again() -> None:
     with reusing_memory():
-        place = uninitialized(LARGE).ctypes.data
-        assert uninitialized(LARGE).ctypes.data == place
+        for _ in range(5):
+            assert blocks_of(uninitialized(LARGE)) == 1
+        uninitialized((10,))  # a small one is no block
+        assert memory._reuse.blocks is not None and len(memory._reuse.blocks._of_size) == 1
 
 
 def test_outside_nothing_is_kept() -> None:
     with reusing_memory():
-        kept = uninitialized(LARGE)
+        inside = memory._reuse.blocks
+        with reusing_memory():
+            assert memory._reuse.blocks is inside
+        assert memory._reuse.blocks is inside
     assert memory._reuse.blocks is None
-    kept[...] = 1.0
-    assert uninitialized(LARGE).ctypes.data != kept.ctypes.data
+    assert uninitialized(LARGE).base is not uninitialized(LARGE).base
 
 
 def test_threads_do_not_share_blocks() -> None:
-    found: list[int] = []
+    found: list[object] = []
     with reusing_memory():
-        place = uninitialized(LARGE).ctypes.data
-        thread = threading.Thread(target=lambda: found.append(id(memory._reuse.blocks)))
+        thread = threading.Thread(target=lambda: found.append(memory._reuse.blocks))
         thread.start()
         thread.join()
-        assert found == [id(None)]
-        assert uninitialized(LARGE).ctypes.data == place
+    assert found == [None]
 
 
 def test_sizes_that_nobody_asks_for_are_given_up() -> None:
@@ -76,5 +86,4 @@ def test_sizes_that_nobody_asks_for_are_given_up() -> None:
     assert set(blocks._of_size) == {100, 200, 300}
     blocks.take(400)
     assert set(blocks._of_size) == {300, 400}
-    held[...] = 7
-    assert blocks.take(100) is not held
+    assert held.size == 100  # its memory is the holder's own now
