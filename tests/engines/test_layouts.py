@@ -130,7 +130,20 @@ def test_one_row_alone_is_the_row_among_others(name: str, width: int) -> None:
         rows = matmul(a, packed, a_format=name)
         for number, row in enumerate(a):
             assert same(matmul(row[None], packed, a_format=name)[0], rows[number])
-    assert same(rows[:1], wanted(name, a[:1], b))
+        assert same(rows[:1], wanted(name, a[:1], b))
+
+
+def test_one_row_is_shared_among_threads() -> None:
+    a, b = pair("bf16", (9, 1024), (1024, 2100))
+    packed, before = tensor.pack(b, "bf16"), get_num_threads()
+    rows = matmul(a, packed, a_format="bf16")
+    try:
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            for number, row in enumerate(a):
+                assert same(matmul(row[None], packed, a_format="bf16")[0], rows[number])
+    finally:
+        set_num_threads(before)
 
 
 def test_a_scale_of_the_packed_operand() -> None:
