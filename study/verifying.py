@@ -30,21 +30,21 @@ def run(cases: Sequence[Case], path: Path | None) -> list[Finished]:
     """
     kept = {} if path is None else verified.read(path)
     proven = verified.proven_here()
-    finished = []
+    finished: list[Finished] = []
     with Watched(len(cases)) as progress:
-        for case in cases:
-            before = kept.get(str(case))
-            if before is None or before.proven != proven:
-                progress.begin(str(case))
-                try:
+        try:
+            for case in cases:
+                before = kept.get(str(case))
+                if before is None or before.proven != proven:
+                    progress.begin(str(case))
                     verdict = case.run(progress.part)
-                except KeyboardInterrupt as stop:
-                    raise Stopped(_stopped(progress, path)) from stop
-                kept[str(case)] = verified.Finished.of(str(case), verdict, proven)
-                if path is not None:
-                    verified.write(path, kept.values())
-            finished.append(kept[str(case)])
-            progress.finish(finished[-1], from_file=before is finished[-1])
+                    kept[str(case)] = verified.Finished.of(str(case), verdict, proven)
+                    if path is not None:
+                        verified.write(path, kept.values())
+                finished.append(kept[str(case)])
+                progress.finish(finished[-1], from_file=before is finished[-1])
+        except KeyboardInterrupt as stop:
+            raise Stopped(_stopped(progress, path)) from stop
     return finished
 
 

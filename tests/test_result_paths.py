@@ -72,7 +72,7 @@ BUILDERS = frozenset(("builder", "attributes", "_checked"))
 INTEGER_SUMS = frozenset((("engines/operands.py", "sum"),))
 LANES = frozenset(("fma", "sqrt", "umin", "umax", "smin", "smax"))
 LLVM = re.compile(
-    r"llvm\.($|fma\.|vector\.reduce\.(add|umax)\.|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|aarch64\.)"
+    r"llvm\.($|fma\.|vector\.reduce\.(add|and|umax)\.|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|aarch64\.)"
 )
 LIBRARIES = frozenset(
     ("scipy", "sklearn", "mpmath", "cmath", "statistics", "jax", "cupy", "numexpr")
