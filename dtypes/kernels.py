@@ -54,9 +54,14 @@ class _Plan:
         return address(self.given)
 
 
-@functools.lru_cache(1024)
 def _plan(made: Conversion, itemsize: int) -> _Plan | None:
     """None where the float32 kernels do not serve the format, the rounding or the source."""
+    if isinstance(made.random, GivenBits):  # to keep it would keep an array
+        return _made_plan(made, itemsize)
+    return _kept_plan(made, itemsize)
+
+
+def _made_plan(made: Conversion, itemsize: int) -> _Plan | None:
     fmt = _float(made)
     given = parameters32(fmt, made.overflow, made.rounding, made.nan, made.random_bits)
     if made.rounding is Rounding.STOCHASTIC:  # a number rounded to odd has lost bits of its share
@@ -75,6 +80,9 @@ def _plan(made: Conversion, itemsize: int) -> _Plan | None:
     if made.rounding is Rounding.TO_ODD:
         return _Plan(made_for.ODD_ROUND, made_for.ODD_ENCODE, given, noisy=False)
     return _Plan(made_for.DIRECTED_ROUND, made_for.DIRECTED_ENCODE, given, noisy=False)
+
+
+_kept_plan = functools.lru_cache(1024)(_made_plan)
 
 
 def shortcut(made: Conversion) -> Shortcut | None:

@@ -1,7 +1,7 @@
 """Memory for results: fresh, or, while a model is emulated, what earlier results no longer need.
 
 Fresh memory comes as pages that the system clears one by one: for the operations between two matrix
-products that took as long as the work itself.
+products that took up to as long as the work itself.
 """
 
 import contextlib

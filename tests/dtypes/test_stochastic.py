@@ -1,5 +1,7 @@
 """Stochastic rounding: its random bits are Philox's in the documented order, whatever the cut."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -198,3 +200,15 @@ def test_small_additions_vanish_to_nearest_and_add_up_stochastically() -> None:
     error = float(np.std(sums, ddof=1)) / seeds**0.5
     assert 20 < error * seeds**0.5 < 26
     assert abs(float(np.mean(sums)) - 2048) < 4 * error
+
+
+def test_given_bits_are_not_kept() -> None:
+    given = GivenBits(np.zeros(4, np.uint32), 8)
+    x = np.ones(4, np.float32)
+    round_to(x, "e4m3", rounding="stochastic", random=given)
+    round_to(x, "e4m3", rounding="stochastic", random=given, out=np.empty_like(x))
+    encode(x, "e4m3", rounding="stochastic", random=given)
+    left = weakref.ref(given)
+    del given
+    gc.collect()
+    assert left() is None
