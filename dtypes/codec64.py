@@ -22,7 +22,7 @@ def _wide(narrow: Given) -> Given:
     return given
 
 
-class _Parts:
+class Parts:
     """A float64 taken apart: significand * 2^(exponent - 52), and how much of it has to go."""
 
     def __init__(self, x: Lanes, given: Given) -> None:
@@ -98,7 +98,7 @@ def _encode(width: Any) -> Body:
     """float64 bits to codes of a type, rounded by a truth table (parameters64)."""
 
     def body(inputs: list[Lanes], narrow: Given) -> Bodies:
-        parts = _Parts(inputs[0], _wide(narrow))
+        parts = Parts(inputs[0], _wide(narrow))
         code = parts.code(parts.up_by_table(), parts.bottom_by_table())
         return code.convert("trunc", width), []
 
@@ -109,14 +109,14 @@ def _noise_encode(width: Any) -> Body:
     """float64 bits and noise to codes of a type, rounded stochastically (parameters64)."""
 
     def body(inputs: list[Lanes], narrow: Given) -> Bodies:
-        parts, noise = _Parts(inputs[0], _wide(narrow)), inputs[1].convert("zext", I64)
+        parts, noise = Parts(inputs[0], _wide(narrow)), inputs[1].convert("zext", I64)
         code = parts.code(parts.up_by_noise(noise), parts.bottom_by_noise(noise))
         return code.convert("trunc", width), []
 
     return body
 
 
-def _power_of_two(exponent: Lanes) -> Lanes:
+def power_of_two(exponent: Lanes) -> Lanes:
     """2^exponent as float64 for -1022 <= exponent <= 1023."""
     return ((exponent + 1023) << 52).bits(F64)
 
@@ -134,7 +134,7 @@ def _decode(width: Any) -> Body:
         exponent = field.call("umax", given["least_field"]) - given["bias"] - given["mantissa"]
         value = (fraction | (hidden << given["mantissa"])).convert("sitofp", F64)
         # float32 holds every value: this conversion is exact
-        single = (value * _power_of_two(exponent)).convert("fptrunc", F32).bits(I32)
+        single = (value * power_of_two(exponent)).convert("fptrunc", F32).bits(I32)
         zero = magnitude.equals(0) & given["unsigned"].equals(0)
         infinite = magnitude.equals(given["infinity_found"])
         no_number = (magnitude > given["max_code"]) | code.equals(given["nan_found"])

@@ -13,7 +13,7 @@ _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _LOW = 0xFFFFFFFF
 
 
-def _rounds(counter: list[Lanes], key: list[Lanes]) -> list[Lanes]:
+def rounds(counter: list[Lanes], key: list[Lanes]) -> list[Lanes]:
     """Ten rounds; 32-bit words in 64-bit lanes, as their products need the room.
 
     The upper halves hold anything: only the lower ones go into a product, or out.
@@ -57,7 +57,7 @@ def _build(function: ir.Function) -> None:
     builder.position_at_end(loop)
     first = builder.mul(builder.add(group, builder.shl(index, I64(1))), I64(_BLOCKS // 2))
     block = Lanes(builder, splat(builder, first, _BLOCKS)) + Lanes(builder, numbers)
-    for word, lanes in enumerate(_rounds([block & _LOW, block >> 32, *steps], key)):
+    for word, lanes in enumerate(rounds([block & _LOW, block >> 32, *steps], key)):
         wanted = ((lanes & _LOW) >> unwanted).convert("trunc", I32)
         for half in (0, 1):
             offset = I64(4 * (half * GROUP + _BLOCKS // 2 * word))

@@ -1,11 +1,24 @@
 """NeuronCores: the engines, bit for bit, and what they record."""
 
+from halfulp.engines.accumulated import matmul
+from halfulp.engines.accumulation import (
+    SYSTOLIC,
+    Accumulation,
+    Checked,
+    Entry,
+    IntegerAccumulator,
+    Join,
+    NanRule,
+    Order,
+    Wrap,
+)
 from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import Ledger, Record, recording
 from halfulp.engines.operands import UnsupportedFormat
+from halfulp.engines.presets import PRESETS, Preset
 from halfulp.engines.products import Packed
 
 __all__ = [
@@ -14,14 +27,26 @@ __all__ = [
     "INFERENTIA2",
     "NEURONCORE_V1",
     "NEURONCORE_V2",
+    "PRESETS",
+    "SYSTOLIC",
+    "Accumulation",
     "Activation",
     "AluOp",
+    "Checked",
     "Chip",
+    "Entry",
+    "IntegerAccumulator",
+    "Join",
     "Ledger",
+    "NanRule",
     "NeuronCore",
+    "Order",
     "Packed",
     "Peak",
+    "Preset",
     "Record",
     "UnsupportedFormat",
+    "Wrap",
+    "matmul",
     "recording",
 ]

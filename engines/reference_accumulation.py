@@ -167,7 +167,7 @@ def result_code(total: float, nan_code: int, how: Accumulation, fmt: FloatFormat
     if how.nan is NanRule.CANONICAL:
         return _CANONICAL
     below = (1 << (23 - fmt.mantissa_bits)) - 1
-    code = 0x7FFFFFFF if how.nan is NanRule.ALL_ONES else nan_code if isnan(total) else _MADE
+    code = 0x7FFFFFFF if how.nan is NanRule.ALL_ONES else nan_code
     return code & ~below | _QUIET
 
 

@@ -25,7 +25,7 @@ from halfulp.dtypes import (
     parse_format,
     round_to,
 )
-from halfulp.engines import reference_accumulation
+from halfulp.engines import matmul, reference_accumulation
 from halfulp.engines.presets import E8M13, PRESETS, Preset, Standing
 from tests.tree import ROOT
 
@@ -53,8 +53,24 @@ def by_reference(a: Array, b: Array, c: Array | None, preset: Preset) -> Array:
     return np.concatenate(rows).ravel()
 
 
+def by_kernel(a: Array, b: Array, c: Array | None, preset: Preset) -> Array:
+    """Each row a product of its own, (1, K) times (K, 1), in one batch."""
+    out = preset.out_format if isinstance(preset.out_format, FloatFormat) else FP32
+    found: Array = matmul(
+        a[:, None, :],
+        b[:, :, None],
+        None if c is None else c[:, None, None],
+        accumulation=preset.accumulation,
+        a_format=preset.a_format,
+        b_format=preset.b_format,
+        out_format=out,
+    )
+    return found.ravel()
+
+
 #: What is under test, and of how many rows of each set; None: of all.
 SUBJECTS = [
+    pytest.param(by_kernel, None, id="kernel"),
     pytest.param(by_reference, 40, id="reference"),
     pytest.param(by_reference, None, id="reference, all rows", marks=pytest.mark.deep),
 ]

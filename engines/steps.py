@@ -1,0 +1,314 @@
+"""The inner loops of any accumulation, over a block of ROWS x COLUMNS outputs in memory.
+
+Operands are packed by `wide`'s layout: of each k the values of ROWS rows of A (COLUMNS columns of
+B) as float64 and their powers, 2^exponent. Natives that add two numbers cut toward zero; what they
+round is `wide.Rounder`'s. All arguments are int64: addresses and counts.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from halfulp.dtypes.direction import Direction
+from halfulp.dtypes.lanes import F64, I64, Lanes, constant, load, splat, store
+from halfulp.dtypes.loops import unless_all
+from halfulp.dtypes.natives import native
+from halfulp.engines.grid import Counter
+from halfulp.engines.wide import (
+    A_BYTES,
+    B_BYTES,
+    COLUMNS,
+    INF64,
+    LANES,
+    ROUNDING,
+    ROWS,
+    SUM,
+    VECTORS,
+    WILD,
+    ZERO_POWER,
+    Rounder,
+    broadcast,
+    load_block,
+    load_wide,
+    places,
+)
+
+_SIGN = 1 << 63
+Vectors = list[Lanes]
+
+
+class _Operands:
+    """The vectors of one k."""
+
+    def __init__(self, builder: ir.IRBuilder, a: ir.Value, b: ir.Value, k: ir.Value) -> None:
+        self.builder = builder
+        self.a = builder.add(a, builder.mul(k, I64(A_BYTES)))
+        self.b = builder.add(b, builder.mul(k, I64(B_BYTES)))
+
+    def products(self, powers: bool = False) -> Vectors:
+        """Of every row with every column: of the values, or of their powers."""
+        builder = self.builder
+        a = builder.add(self.a, I64(8 * ROWS)) if powers else self.a
+        b = builder.add(self.b, I64(8 * COLUMNS)) if powers else self.b
+        right = [load(builder, builder.add(b, I64(64 * v)), F64, LANES) for v in range(VECTORS)]
+        left = [broadcast(builder, builder.add(a, I64(8 * row))) for row in range(ROWS)]
+        return [x * y for x in left for y in right]
+
+
+def _store_block(builder: ir.IRBuilder, vectors: Vectors, base: ir.Value) -> None:
+    for lanes, place in zip(vectors, places(builder, base), strict=True):
+        store(builder, lanes, place)
+
+
+def _sequential(rounds_products: bool) -> Callable[[ir.Function], None]:
+    def build(function: ir.Function) -> None:
+        a, b, acc, steps, given, noise = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        rounder = Rounder(builder, given, noise).prepare()
+        loop = Counter(builder, steps, 1, load_block(builder, acc))
+        products = _Operands(builder, a, b, loop.index).products()
+        if rounds_products:
+            products = [rounder.exact(product, i) for i, product in enumerate(products)]
+        sums = zip(loop.sums, products, strict=True)
+        totals = [rounder.sum(product, total, i) for i, (total, product) in enumerate(sums)]
+        _store_block(builder, loop.close(totals), acc)
+        builder.ret_void()
+
+    return build
+
+
+def _build_product(function: ir.Function) -> None:
+    a, b, target, given, noise = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    rounder = Rounder(builder, given, noise)
+    products = _Operands(builder, a, b, I64(0)).products()
+    rounded = [rounder.exact(product, i) for i, product in enumerate(products)]
+    _store_block(builder, rounded, target)
+    builder.ret_void()
+
+
+def _build_add(function: ir.Function) -> None:
+    x, y, target, given, noise = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    rounder = Rounder(builder, given, noise)
+    pairs = zip(load_block(builder, x), load_block(builder, y), strict=True)
+    sums = [rounder.sum(left, right, i) for i, (left, right) in enumerate(pairs)]
+    _store_block(builder, sums, target)
+    builder.ret_void()
+
+
+def _build_round(function: ir.Function) -> None:
+    source, target, given, noise = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    rounder = Rounder(builder, given, noise)
+    rounded = [rounder.exact(x, i) for i, x in enumerate(load_block(builder, source))]
+    _store_block(builder, rounded, target)
+    builder.ret_void()
+
+
+def _power(x: Lanes, tiny: Lanes) -> Lanes:
+    """2^exponent of accumulators, infinite for what is not finite."""
+    bits = x.bits(I64)
+    field = bits & INF64
+    power = (field > tiny).where(field, tiny).bits(F64)
+    return (bits << 1).equals(0).where(power.like(ZERO_POWER), power)
+
+
+def _larger(x: Lanes, y: Lanes) -> Lanes:
+    return (x > y).where(x, y)
+
+
+class _Aligned:
+    """One block's sum: every term cut to the grid of the largest."""
+
+    def __init__(
+        self, builder: ir.IRBuilder, operands: tuple[ir.Value, ir.Value], block: ir.Value,
+        given: dict[str, Lanes], signed: bool,
+    ) -> None:  # fmt: skip
+        self.builder, self.operands, self.block = builder, operands, block
+        self.given, self.signed = given, signed
+
+    def _largest(self, acc: Vectors) -> Vectors:
+        """2^E of each output."""
+        own = [_power(x, self.given["tiny_power"]) for x in acc]
+        loop = Counter(self.builder, self.block, 1, own)
+        products = _Operands(self.builder, *self.operands, loop.index).products(powers=True)
+        pairs = zip(products, loop.sums, strict=True)
+        return loop.close([_larger(power, largest) for power, largest in pairs])
+
+    def _cut(self, x: Lanes, magic: Lanes) -> Lanes:
+        """x on the grid of which `magic` is 2^52 units, or one and a half times that."""
+        if self.signed:
+            sign = x.bits(I64) & _SIGN
+            magic = (magic.bits(I64) | sign).bits(F64)
+        return (x + magic) - magic
+
+    def _plain(self, acc: Vectors) -> Vectors:
+        """The sums without a grid, right where a term is not finite."""
+        loop = Counter(self.builder, self.block, 1, acc)
+        products = _Operands(self.builder, *self.operands, loop.index).products()
+        pairs = zip(products, loop.sums, strict=True)
+        return loop.close([product + total for product, total in pairs])
+
+    def total(self, acc: Vectors, tell: bool) -> tuple[Vectors, Vectors]:
+        """Sums of accumulators and products, and, to `tell`, which lost something."""
+        builder, given = self.builder, self.given
+        floor = given["floor_power"].bits(F64)
+        largest = [_larger(power, floor) for power in self._largest(acc)]
+        grid = given["grid"].bits(F64)
+        magic = [power * grid for power in largest]
+        start = [self._cut(x, m) for x, m in zip(acc, magic, strict=True)]
+        lost = [self._loss(x, cut) for x, cut in zip(acc, start, strict=True)] if tell else []
+        loop = Counter(builder, self.block, 1, [x + 0.0 for x in start] + lost)
+        products = _Operands(builder, *self.operands, loop.index).products()
+        cuts = [self._cut(x, m) for x, m in zip(products, magic, strict=True)]
+        sums = [t + cut for t, cut in zip(loop.sums, cuts, strict=False)]
+        if tell:
+            losses = [self._loss(x, cut) for x, cut in zip(products, cuts, strict=True)]
+            sums += [x | y for x, y in zip(loop.sums[len(acc) :], losses, strict=True)]
+        closed = loop.close(sums)
+        totals = self._with_specials(acc, largest, closed[: len(acc)])
+        return totals, closed[len(acc) :]
+
+    @staticmethod
+    def _loss(x: Lanes, cut: Lanes) -> Lanes:
+        return cut.differs_from_number(x).convert("sext", I64)
+
+    def _with_specials(self, acc: Vectors, largest: Vectors, totals: Vectors) -> Vectors:
+        builder = self.builder
+        tame = [largest[0].like(WILD) > power for power in largest]
+        all_tame = tame[0]
+        for mask in tame[1:]:
+            all_tame = all_tame & mask
+
+        def slow() -> Vectors:
+            plain = self._plain(acc)
+            return [m.where(t, p) for m, t, p in zip(tame, totals, plain, strict=True)]
+
+        return unless_all(builder, all_tame, totals, slow)
+
+
+def _fused(signed: bool) -> Callable[[ir.Function], None]:
+    """fused((a, b, accumulators, products, of a block, parameters, noise))"""
+
+    def build(function: ir.Function) -> None:
+        a, b, acc, steps, block, base, noise = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        given = load_wide(builder, base, SUM, SUM[len(ROUNDING) :])
+        rounder = Rounder(builder, base, noise).prepare()
+        blocks = builder.sdiv(builder.add(steps, builder.sub(block, I64(1))), block)
+        loop = Counter(builder, blocks, 1, load_block(builder, acc))
+        start = builder.mul(loop.index, block)
+        left = builder.sub(steps, start)
+        length = builder.select(builder.icmp_signed("<", left, block), left, block)
+        at = (
+            builder.add(a, builder.mul(start, I64(A_BYTES))),
+            builder.add(b, builder.mul(start, I64(B_BYTES))),
+        )
+        totals, _ = _Aligned(builder, at, length, given, signed).total(loop.sums, False)
+        rounded = [rounder.exact(total, i) for i, total in enumerate(totals)]
+        _store_block(builder, loop.close(rounded), acc)
+        builder.ret_void()
+
+    return build
+
+
+def _build_sum(function: ir.Function) -> None:
+    """sums((a, b, accumulators, products, parameters, target, lost)): what an exact sum is, if no
+    term lost anything; `lost` gets int64 that are not 0 where one did."""
+    a, b, acc, steps, base, target, lost = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    given = load_wide(builder, base, SUM, SUM[len(ROUNDING) :])
+    aligned = _Aligned(builder, (a, b), steps, given, True)
+    totals, losses = aligned.total(load_block(builder, acc), True)
+    _store_block(builder, totals, target)
+    _store_block(builder, losses, lost)
+    builder.ret_void()
+
+
+def _limited(x: Lanes, shift: Lanes, low: Lanes, high: Lanes, saturate: bool) -> Lanes:
+    if saturate:
+        return x.call("smax", low).call("smin", high)
+    return (x << shift).arithmetic_shift(shift)
+
+
+def _limits(builder: ir.IRBuilder, *values: ir.Value) -> Vectors:
+    return [Lanes(builder, splat(builder, value, LANES)) for value in values]
+
+
+def _integer_steps(saturate: bool) -> Callable[[ir.Function], None]:
+    """(a, b, accumulators, steps, shift, low, high): exact products, limited after each."""
+
+    def build(function: ir.Function) -> None:
+        a, b, acc, steps, *limits = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        shift, low, high = _limits(builder, *limits)
+        loop = Counter(builder, steps, 1, load_block(builder, acc, I64))
+        at = builder.add(a, builder.mul(loop.index, I64(A_BYTES)))
+        over = builder.add(b, builder.mul(loop.index, I64(B_BYTES)))
+        right = [load(builder, builder.add(over, I64(64 * v)), I64, LANES) for v in range(VECTORS)]
+        totals = []
+        for row in range(ROWS):
+            pointer = builder.inttoptr(builder.add(at, I64(8 * row)), I64.as_pointer())
+            left = Lanes(builder, splat(builder, builder.load(pointer), LANES))
+            for v, column in enumerate(right):
+                total, product = loop.sums[row * VECTORS + v], left * column
+                total = total.call("sadd.sat", product) if saturate else total + product
+                totals.append(_limited(total, shift, low, high, saturate))
+        _store_block(builder, loop.close(totals), acc)
+        builder.ret_void()
+
+    return build
+
+
+def _integer_check(saturate: bool) -> Callable[[ir.Function], None]:
+    """(accumulators, sums, shift, low, high): add exact sums, then limit."""
+
+    def build(function: ir.Function) -> None:
+        acc, sums, *limits = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        shift, low, high = _limits(builder, *limits)
+        pairs = zip(load_block(builder, acc, I64), load_block(builder, sums, I64), strict=True)
+        totals = []
+        for total, more in pairs:
+            joined = total.call("sadd.sat", more) if saturate else total + more
+            totals.append(_limited(joined, shift, low, high, saturate))
+        _store_block(builder, totals, acc)
+        builder.ret_void()
+
+    return build
+
+
+def _build_zero(function: ir.Function) -> None:
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    for place in places(builder, function.args[0]):
+        store(builder, Lanes(builder, constant(I64, LANES, 0)), place)
+    builder.ret_void()
+
+
+def _cutting(name: str, arguments: int, build: Callable[[ir.Function], None]) -> Any:
+    return native(name, arguments, build, direction=Direction.CUT)
+
+
+#: sequential((a, b, accumulators, steps, parameters, noise))
+sequential = _cutting("halfulp_sequential", 6, _sequential(False))
+sequential_rounded = _cutting("halfulp_sequential_rounded", 6, _sequential(True))
+#: product((a, b, target, parameters, noise)): of one k, rounded
+product = _cutting("halfulp_wide_product", 5, _build_product)
+#: add((x, y, target, parameters, noise))
+add = _cutting("halfulp_wide_add", 5, _build_add)
+#: round_block((source, target, parameters, noise))
+round_block = _cutting("halfulp_wide_round", 4, _build_round)
+#: fused((a, b, accumulators, products, products of a block, parameters, noise)); terms are cut
+#: toward zero, toward negative, to nearest even
+fused_to_zero = _cutting("halfulp_fused_to_zero", 7, _fused(True))
+fused_down = _cutting("halfulp_fused_down", 7, _fused(False))
+fused_to_nearest = native("halfulp_fused_to_nearest", 7, _fused(False))
+sums = _cutting("halfulp_exact_sums", 7, _build_sum)
+integer_steps_wrap = native("halfulp_integer_steps_wrap", 7, _integer_steps(False))
+integer_steps_saturate = native("halfulp_integer_steps_saturate", 7, _integer_steps(True))
+integer_check_wrap = native("halfulp_integer_check_wrap", 5, _integer_check(False))
+integer_check_saturate = native("halfulp_integer_check_saturate", 5, _integer_check(True))
+#: zero_block((target))
+zero_block = native("halfulp_zero_block", 1, _build_zero, guarded=False)

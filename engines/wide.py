@@ -1,0 +1,156 @@
+"""Sums of any accumulator, in lanes of float64: exact products, one rounding, wherever it is.
+
+A float64 holds every product of two float32 (48 bits), and of a sum cut toward zero it says by one
+comparison whether something is left: that becomes the last bit, set (round to odd), after which one
+rounding to any format of at most 24 bits is the rounding of the exact sum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from llvmlite import ir
+
+from halfulp.dtypes.codec64 import Parts, power_of_two
+from halfulp.dtypes.lanes import F64, I64, Lanes, load, splat
+from halfulp.dtypes.loops import unless_all
+from halfulp.dtypes.parameters import MAGNITUDE64
+
+LANES = 8
+ROWS, COLUMNS = 4, 16  # of the outputs that go through the kernels together
+VECTORS = COLUMNS // LANES
+BLOCK_BYTES = ROWS * COLUMNS * 8  # of such a block of numbers
+A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their powers
+
+#: Parameters of a rounding, int64. `least` to `span` say which results the quick way serves:
+#: normal numbers that need neither the table nor noise.
+ROUNDING = (
+    "shift", "add", "odd", "keep", "least", "span",
+    "table", "mantissa", "emin", "max", "over_plus", "over_minus", "flush", "random", "random_bits",
+)  # fmt: skip
+#: Then those of an aligned sum.
+SUM = (*ROUNDING, "tiny_power", "floor_power", "grid")
+_QUICK = ROUNDING[:6]
+INF64 = 0x7FF0000000000000
+_SIGN = 1 << 63
+
+#: Powers that stand for zeros and for what is not finite: a product with a zero is smaller, one
+#: with an infinity or NaN, times a zero too, larger than any product of two float32 numbers.
+ZERO_POWER, WILD_POWER, WILD = 2.0**-600, 2.0**900, 2.0**258
+
+
+def load_wide(
+    builder: ir.IRBuilder, address: ir.Value, names: Sequence[str], wanted: Sequence[str]
+) -> dict[str, Lanes]:
+    """Vectors of the int64 values at an address that stand there under `names`."""
+    result = {}
+    for index, name in enumerate(names):
+        if name in wanted:
+            pointer = builder.inttoptr(builder.add(address, I64(8 * index)), I64.as_pointer())
+            result[name] = Lanes(builder, splat(builder, builder.load(pointer), LANES))
+    return result
+
+
+def _units(parts: Parts, given: dict[str, Lanes], noise: Lanes) -> Lanes:
+    """The magnitude rounded, as float64 bits."""
+    random = given["random"].differs(0)
+    up = random.where(parts.up_by_noise(noise), parts.up_by_table())
+    units = (parts.below + up).convert("sitofp", F64)
+    return (units * power_of_two(parts.effective - given["mantissa"])).bits(I64)
+
+
+def _round_slowly(x: Lanes, given: dict[str, Lanes], noise: Lanes) -> Lanes:
+    """float64 bits, rounded to odd, to the accumulator's format; for every number."""
+    parts = Parts(x, given)
+    result = _units(parts, given, noise)
+    over = parts.negative.differs(0).where(given["over_minus"], given["over_plus"])
+    result = (result > given["max"]).where(over, result)
+    free = Parts(x, given | {"emin": x.like(-1022)})
+    smallest = power_of_two(given["emin"]).bits(I64)
+    tiny = (_units(free, given, noise) < smallest) & given["flush"].differs(0)
+    result = tiny.where(x.like(0), result)
+    result = (parts.magnitude >= INF64).where(parts.magnitude, result)
+    return result | (x & _SIGN)
+
+
+def _slow_function(module: ir.Module) -> ir.Function:
+    """_round_slowly(bits, parameters, noise) as a function of its own, off the common way."""
+    name = "halfulp_round_slowly"
+    if name in module.globals:
+        return module.globals[name]
+    vector = ir.VectorType(I64, LANES)
+    function = ir.Function(module, ir.FunctionType(vector, [vector, I64, I64]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    x, base, noise = function.args
+    given = load_wide(builder, base, ROUNDING, ROUNDING)
+    drawn = load(builder, noise, I64, LANES)
+    builder.ret(_round_slowly(Lanes(builder, x), given, drawn).value)
+    return function
+
+
+@dataclass(frozen=True)
+class Rounder:
+    """Rounds sums in a builder.
+
+    base    address of the parameters
+    noise   address of random bits for each output of a block; read when the rounding is stochastic
+    """
+
+    builder: ir.IRBuilder
+    base: ir.Value
+    noise: ir.Value
+
+    @cached_property
+    def quick(self) -> dict[str, Lanes]:
+        return load_wide(self.builder, self.base, ROUNDING, _QUICK)
+
+    def prepare(self) -> "Rounder":
+        """Load the parameters here, in front of a loop."""
+        assert self.quick
+        return self
+
+    def exact(self, total: Lanes, vector: int) -> Lanes:
+        """Round a number that is what it seems to be; `vector` is its place in the block."""
+        return self._rounded(total.bits(I64), vector)
+
+    def sum(self, x: Lanes, y: Lanes, vector: int) -> Lanes:
+        """x + y, rounded once; the environment must cut toward zero."""
+        total = x + y
+        # of the larger of the two the difference is exact, so either it tells or both agree
+        left = (total - x).differs_from_number(y) | (total - y).differs_from_number(x)
+        bits = total.bits(I64)
+        return self._rounded(left.where(bits | 1, bits), vector, bits)
+
+    def _rounded(self, odd: Lanes, vector: int, bits: Lanes | None = None) -> Lanes:
+        given, builder = self.quick, self.builder
+        quick = (odd + given["add"] + ((odd >> given["shift"]) & given["odd"])) & given["keep"]
+        ordinary = ((odd & MAGNITUDE64) - given["least"]) < given["span"]
+
+        def slow() -> list[Lanes]:
+            x = odd
+            if bits is not None:  # an infinity has nothing below it
+                x = ((bits & MAGNITUDE64) >= INF64).where(bits, odd)
+            place = builder.add(self.noise, I64(8 * LANES * vector))
+            function = _slow_function(builder.module)
+            return [Lanes(builder, builder.call(function, [x.value, self.base, place]))]
+
+        return unless_all(builder, ordinary, [quick], slow)[0].bits(F64)
+
+
+def broadcast(builder: ir.IRBuilder, address: ir.Value) -> Lanes:
+    """One float64 in every lane."""
+    pointer = builder.inttoptr(address, F64.as_pointer())
+    return Lanes(builder, splat(builder, builder.load(pointer), LANES))
+
+
+def places(builder: ir.IRBuilder, base: ir.Value) -> list[ir.Value]:
+    """Addresses of the vectors of a block of outputs, row by row."""
+    return [builder.add(base, I64(8 * LANES * i)) for i in range(ROWS * VECTORS)]
+
+
+def load_block(builder: ir.IRBuilder, base: ir.Value, kind: Any = F64) -> list[Lanes]:
+    """The vectors of a block."""
+    return [load(builder, place, kind, LANES) for place in places(builder, base)]
