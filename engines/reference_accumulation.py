@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import reduce
-from math import isnan, nan
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from halfulp.engines.accumulation import (
     Wrap,
 )
 from halfulp.engines.reference_sums import (
+    CANONICAL,
     Exact,
     Operand,
     aligned_sum,
@@ -42,7 +43,7 @@ from halfulp.engines.reference_sums import (
 Array = npt.NDArray[Any]
 Pair = tuple[Operand, Operand]
 
-_QUIET, _CANONICAL, _MADE = 0x00400000, 0x7FC00000, 0xFFC00000
+_QUIET, _MADE = 0x00400000, 0xFFC00000
 
 
 def tiles(pairs: Sequence[Pair], how: Accumulation) -> Iterator[Sequence[Pair]]:
@@ -165,7 +166,7 @@ def result_code(total: float, nan_code: int, how: Accumulation, fmt: FloatFormat
     if not isnan(rounded):
         return _code(rounded)
     if how.nan is NanRule.CANONICAL:
-        return _CANONICAL
+        return CANONICAL
     below = (1 << (23 - fmt.mantissa_bits)) - 1
     code = 0x7FFFFFFF if how.nan is NanRule.ALL_ONES else nan_code
     return code & ~below | _QUIET
@@ -200,13 +201,13 @@ def dot(
     """
     how = accumulation
     left, right = (
-        _operands([(x, _code(nan)) for x in numbers], fmt, how)
+        _operands([(x, CANONICAL) for x in numbers], fmt, how)
         for numbers, fmt in ((row, a_format), (column, b_format))
     )
     pairs = list(zip(left, right, strict=True))
     if isinstance(how.accumulator, IntegerAccumulator):
         return integer_total(pairs, int(c or 0), how)
-    start = None if c is None else operand(c, _code(nan), how.outside, how.flushes_inputs)
+    start = None if c is None else operand(c, CANONICAL, how.outside, how.flushes_inputs)
     return _number(dot_code(pairs, start, how, out_format, output))
 
 

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 from functools import cache
-from math import copysign, inf, isfinite
+from math import copysign, inf, isfinite, isnan
 from typing import NamedTuple
 
 from halfulp.dtypes import FloatFormat, Format, Rounding
@@ -15,6 +15,7 @@ from halfulp.engines.accumulation import Accumulation, Order
 #: sign, an infinity, NaN. Of these alone Python's own sums and products have every sign right.
 Exact = Fraction | float
 
+CANONICAL = 0x7FC00000  #: float32 bits of the NaN that a conversion makes
 _LOW = 0xFFFFFFFF
 
 
@@ -23,12 +24,13 @@ class Operand(NamedTuple):
 
     number: Exact
     exponent: int  #: a subnormal's is that of the smallest normal number
-    code: int  #: float32 bits as they were given: a NaN's payload
+    code: int  #: of a NaN its float32 bits, as they were given
 
 
 def operand(x: float, code: int, fmt: Format, flushes: bool) -> Operand:
     """x in its format: nearest even, NaN +0 where there is none."""
     rounded = round_exact(x, fmt, nan="zero" if isinstance(fmt, FloatFormat) else None)
+    code = code if isnan(x) else CANONICAL  # where a format has NaN for what it does not hold
     if not isinstance(fmt, FloatFormat):
         return Operand(exact(rounded), 0, code)
     if flushes and fmt.subnormals and abs(rounded) < fmt.tiny:

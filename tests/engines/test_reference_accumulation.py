@@ -89,6 +89,7 @@ def test_a_product_is_rounded_alone_where_it_says_so() -> None:
         (fused(2), ((57344.0, 0.0), 0.125), None, 0.125),
         (fused(2, floor_exponent=0), (0.125,), None, 0.0),
         (fused(2, floor_exponent=-1), (0.125,), None, 0.125),
+        (fused(2, floor_exponent=-1), (1, 0.125, 0.125), None, 1.0),
         (fused(0), (1.75, -0.5), None, 1.0),
         # the grid is the block's own
         (fused(2, block=2), (1, 0.125, 0.125, 0.125), None, 1.0),
@@ -145,11 +146,15 @@ def test_the_entry_decides_where_the_accumulator_comes_in(
         ({"chains": 4, "join": "sequential"}, (1, 0.125, 0.125, 0.125), 1.0),
         ({"chains": 4, "join": "sequential", "descending": True}, (1, 0.125, 0.125, 0.125), 1.5),
         ({"chains": 3, "join": "pairwise"}, (0.125, 0.125, 1), 1.25),
-        # the last tile has two chains only
+        # a chain without products has no sum; the last tile has two chains only
+        (
+            {"chains": 4, "tile": 4, "join": "pairwise", "descending": True},
+            (1, 0.125, 0.125), 1.25,
+        ),
         ({"chains": 4, "join": "pairwise", "tile": 4}, (1, 0, 0, 0, 0.125, 0.125), 1.25),
         ({"chains": 2, "run": 2, "join": "sequential", "tile": 4}, (0, 0, 0, 0, 1, 0.125), 1.0),
     ],
-)
+)  # fmt: skip
 def test_the_join_decides_how_chains_meet(
     fields: dict[str, Any], products: tuple[float, ...], wanted: float
 ) -> None:

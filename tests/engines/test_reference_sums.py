@@ -194,6 +194,14 @@ def test_the_bits_of_a_nan(a: list[int], b: list[int], c: int, wanted: int) -> N
     assert hex(bits(half)[0, 0]) == hex(wanted & 0xFFFF0000)
 
 
+def test_a_nan_that_a_conversion_makes_is_canonical() -> None:
+    rule = Accumulation(nan=NanRule.OPERAND)
+    large, one = floats([[0xC9742400]]), np.ones((1, 1), np.float32)  # -10^6, past E4M3FN
+    assert bits(matmul(large, one, None, rule, E4M3FN, BF16))[0, 0] == 0x7FC00000
+    past = matmul(large, one, None, rule, BF16, BF16, out_format=E4M3FN)
+    assert bits(past)[0, 0] == 0xFFC00000  # that of the result is an operation's
+
+
 def test_the_latest_nan_is_that_of_the_order_in_time() -> None:
     row = floats([[A_NAN, 0xFFC00002]])
     ones = np.ones((2, 1), np.float32)
@@ -213,6 +221,16 @@ def test_philox_gives_the_known_answers() -> None:
         ),
     ):  # fmt: skip
         assert philox(counter, key) == wanted
+
+
+def test_a_draw_is_the_upper_bits_of_one_word() -> None:
+    seed, output = 0x299F31D0_A4093822, 0x85A308D3_243F6A88
+    one = Accumulation(rounding=Rounding.STOCHASTIC, seed=seed, random_bits=12)
+    for word, wanted in enumerate((0xD16, 0x94F, 0x500, 0x241)):
+        found = draw(one, output, 4 * 0x03707344_13198A2E + word)
+        assert (found.value, found.bits) == (wanted, 12)
+    first = philox((3, 0, 0, 0), (0, 0))[2] >> 16
+    assert draw(Accumulation(rounding=Rounding.STOCHASTIC), 3, 2).value == first
 
 
 # a sixteenth is a quarter of an ulp of one: it moves the sum up in a quarter of the draws
