@@ -33,7 +33,7 @@ from halfulp.engines.accumulation import (
     Wrap,
 )
 from halfulp.engines.operands import as_float_format, as_format, broadcast_shape, open_floats
-from halfulp.engines.result_nans import set_nans
+from halfulp.engines.result_nans import Operand, set_nans
 from halfulp.engines.schedule import schedule
 from halfulp.engines.wide import COLUMNS, INF64, ROUNDING, ROWS, SUM
 
@@ -64,10 +64,13 @@ def _constants(
     fmt: FloatFormat, rounding: Rounding, how: Accumulation, extra: int
 ) -> dict[str, int]:
     """The values of `wide.ROUNDING`."""
-    more = (1 << (fmt.exponent_bits + extra - 1)) - (1 << (fmt.exponent_bits - 1))
-    emin, emax, m = fmt.emin - more, fmt.emax + more, fmt.mantissa_bits
+    width, m = fmt.exponent_bits + extra, fmt.mantissa_bits
+    more = (1 << (width - 1)) - (1 << (fmt.exponent_bits - 1))
+    emin, emax = fmt.emin - more, (1 << width) - 2 - fmt.bias - more
     shift = 52 - m
-    least, largest = bits64(ldexp(1.0, emin)), bits64(ldexp(2.0 - ldexp(1.0, -m), emax))
+    # with one exponent bit no number is normal
+    top = ldexp(2.0 - ldexp(1.0, -m), emax) if width > 1 else fmt.max
+    least, largest = bits64(ldexp(1.0, emin)), bits64(top)
     half = 1 << (shift - 1)
     added = {
         Rounding.NEAREST_EVEN: (half - 1, 1),
@@ -82,7 +85,7 @@ def _constants(
     random = rounding is Rounding.STOCHASTIC
     return {
         "shift": shift, "add": add, "odd": odd, "keep": -(1 << shift), "least": least,
-        "span": largest - least + 1 if rounding in added else 0,
+        "span": max(largest - least + 1, 0) if rounding in added else 0,
         "table": 0 if random else TRUTH_TABLES[rounding], "mantissa": m, "emin": emin,
         "max": largest, "over_plus": plus, "over_minus": minus, "flush": int(how.flushes_results),
         "random": int(random), "random_bits": how.random_bits if random else 1,
@@ -209,12 +212,15 @@ def matmul(
         return give(_integers(*operands, c, accumulation, shape))
     given = None if c is None else open_floats(c)[0]
     start = None if given is None else _cast(given, accumulation.outside, accumulation)
-    tiny = [bits64(fmt.tiny) for fmt in (a_fmt, b_fmt) if isinstance(fmt, FloatFormat)]
+    floats = [fmt for fmt in (a_fmt, b_fmt) if isinstance(fmt, FloatFormat)]
+    tiny = [bits64(ldexp(1.0, fmt.emin)) for fmt in floats]
     found = _floats(*operands, start, tiny, accumulation, shape)
     if result != accumulation.outside:
         found = round_to(found, result, nan=None if result.has_nan else "zero")
     if accumulation.nan is not NanRule.CANONICAL and result.has_nan:
-        set_nans(found, left, right, given, accumulation, result)
+        entered = None if given is None or start is None else Operand(given, start)
+        sides = Operand(left, operands[0]), Operand(right, operands[1])
+        set_nans(found, *sides, entered, accumulation, result)
     return give(found)
 
 
@@ -245,7 +251,7 @@ def _flat(x: Array | None, shape: _Shape, dtype: Any) -> Array | None:
     if np.broadcast_shapes(x.shape, shape.result) != shape.result:
         raise ValueError(f"c has shape {x.shape}; needed: what broadcasts to {shape.result}")
     whole = np.broadcast_to(x.astype(dtype, copy=False), shape.result)
-    return np.ascontiguousarray(whole).reshape(-1, shape.rows, shape.columns)
+    return np.ascontiguousarray(whole).reshape(prod(shape.batch), shape.rows, shape.columns)
 
 
 def _floats(

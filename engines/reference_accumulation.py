@@ -4,7 +4,7 @@ It shares the facts of formats and accumulations with the kernels, and no code.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import reduce
 from math import isnan
@@ -78,12 +78,16 @@ class _Output:
     def add(self, x: float, y: float) -> float:
         return self.rounded(plus(exact(x), exact(y)))
 
-    def tree(self, sums: list[float]) -> float:
-        """Neighbours added level by level; the last of an odd number passes on."""
-        while len(sums) > 1:
-            added = [self.add(*sums[i : i + 2]) for i in range(0, len(sums) - 1, 2)]
-            sums = added + sums[2 * len(added) :]
-        return sums[0]
+    def tree(self, leaf: Callable[[int], float], numbers: range) -> float:
+        """Neighbours added, level by level; the last of an odd number passes on.
+
+        Two are added as soon as both are there: the draws are numbered so.
+        """
+        if len(numbers) == 1:
+            return leaf(numbers[0])
+        full = 1 << (len(numbers) - 1).bit_length() - 1  # the first branch of a level has no gap
+        left = self.tree(leaf, numbers[:full])
+        return self.add(left, self.tree(leaf, numbers[full:]))
 
     def block(self, pairs: Sequence[Pair], total: float) -> float:
         how = self.how
@@ -92,7 +96,8 @@ class _Output:
             product = exact(self.rounded(times(a, b))) if how.rounds_products else times(a, b)
             return self.rounded(plus(product, exact(total)))
         if how.order is Order.PAIRWISE:
-            return self.add(total, self.tree([self.rounded(times(a, b)) for a, b in pairs]))
+            root = self.tree(lambda k: self.rounded(times(*pairs[k])), range(len(pairs)))
+            return self.add(total, root)
         terms = [(times(a, b), a.exponent + b.exponent) for a, b in pairs]
         if how.entry is Entry.LATE:
             return self.add(total, self.rounded(aligned_sum(terms, how)))
@@ -115,8 +120,9 @@ class _Output:
             for chain in found:
                 total = self.chain(chain, total)
             return total
-        sums = [self.chain(chain, 0.0) for chain in found]
-        return reduce(self.add, sums) if self.how.join is Join.SEQUENTIAL else self.tree(sums)
+        if self.how.join is Join.SEQUENTIAL:
+            return reduce(self.add, (self.chain(chain, 0.0) for chain in found))
+        return self.tree(lambda number: self.chain(found[number], 0.0), range(len(found)))
 
     def total(self, pairs: Sequence[Pair], c: float | None) -> float:
         for tile in tiles(pairs, self.how):

@@ -168,16 +168,19 @@ class _Aligned:
             losses = [self._loss(x, cut) for x, cut in zip(products, cuts, strict=True)]
             sums += [x | y for x, y in zip(loop.sums[len(acc) :], losses, strict=True)]
         closed = loop.close(sums)
-        totals = self._with_specials(acc, largest, closed[: len(acc)])
-        return totals, closed[len(acc) :]
+        tame = [power.like(WILD) > power for power in largest]
+        totals = self._with_specials(acc, tame, closed[: len(acc)])
+        # what is not finite has lost nothing
+        losses = closed[len(acc) :]
+        pairs = zip(losses, tame, strict=False)
+        return totals, [mask.where(loss, loss.like(0)) for loss, mask in pairs]
 
     @staticmethod
     def _loss(x: Lanes, cut: Lanes) -> Lanes:
         return cut.differs_from_number(x).convert("sext", I64)
 
-    def _with_specials(self, acc: Vectors, largest: Vectors, totals: Vectors) -> Vectors:
+    def _with_specials(self, acc: Vectors, tame: Vectors, totals: Vectors) -> Vectors:
         builder = self.builder
-        tame = [largest[0].like(WILD) > power for power in largest]
         all_tame = tame[0]
         for mask in tame[1:]:
             all_tame = all_tame & mask
