@@ -1,26 +1,19 @@
 """`matmul` in any accumulation, on arrays."""
 
-import functools
 from math import ldexp, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FP32, FloatFormat, Format, IntFormat, Rounding, encode, round_to
+from halfulp.dtypes import FP32, FloatFormat, Format, Rounding, round_to
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.noise import signed64
-from halfulp.dtypes.rounding import TRUTH_TABLES, Subnormals, stays_finite
 from halfulp.dtypes.threads import parallel, split
 from halfulp.engines import accumulate as driver
 from halfulp.engines.accumulate_integers import (
-    FLOAT_COLUMNS,
-    FLOAT_ROWS,
-    INTEGER_COLUMNS,
-    INTEGER_ROWS,
     accumulate_integers,
-    pack,
 )
 from halfulp.engines.accumulation import (
     Accumulation,
@@ -35,7 +28,9 @@ from halfulp.engines.accumulation import (
 from halfulp.engines.operands import as_float_format, as_format, broadcast_shape, open_floats
 from halfulp.engines.result_nans import Operand, set_nans
 from halfulp.engines.schedule import schedule
-from halfulp.engines.wide import COLUMNS, INF64, ROUNDING, ROWS, SUM
+from halfulp.engines.wide import ROWS
+from halfulp.engines.wide_operands import cast_operand, lay, scaled, widen
+from halfulp.engines.wide_parameters import bits64, narrow_way, parameters
 
 Array = npt.NDArray[Any]
 #: Fewer multiply-accumulates than this run in one thread.
@@ -52,114 +47,6 @@ _CUTS = {
     Rounding.NEAREST_EVEN: driver.TO_NEAREST,
 }
 _JOINS = {Join.CHAINED: 0, Join.SEQUENTIAL: driver.APART, Join.PAIRWISE: driver.PAIRED}
-_LARGEST_SUM = 50  # bits of a float64 that a sum of aligned terms below four units may take
-
-
-def bits64(x: float) -> int:
-    """The code of a float64, as an int64."""
-    return int(np.float64(x).view(np.int64))
-
-
-def _constants(
-    fmt: FloatFormat, rounding: Rounding, how: Accumulation, extra: int
-) -> dict[str, int]:
-    """The values of `wide.ROUNDING`."""
-    width, m = fmt.exponent_bits + extra, fmt.mantissa_bits
-    more = (1 << (width - 1)) - (1 << (fmt.exponent_bits - 1))
-    emin, emax = fmt.emin - more, (1 << width) - 2 - fmt.bias - more
-    shift = 52 - m
-    # with one exponent bit no number is normal
-    top = ldexp(2.0 - ldexp(1.0, -m), emax) if width > 1 else fmt.max
-    least, largest = bits64(ldexp(1.0, emin)), bits64(top)
-    half = 1 << (shift - 1)
-    added = {
-        Rounding.NEAREST_EVEN: (half - 1, 1),
-        Rounding.NEAREST_AWAY: (half, 0),
-        Rounding.TOWARD_ZERO: (0, 0),
-    }
-    add, odd = added.get(rounding, (0, 0))
-    plus, minus = (
-        largest if not how.overflows_to_infinity and stays_finite(rounding, negative) else INF64
-        for negative in (False, True)
-    )
-    random = rounding is Rounding.STOCHASTIC
-    return {
-        "shift": shift, "add": add, "odd": odd, "keep": -(1 << shift), "least": least,
-        "span": max(largest - least + 1, 0) if rounding in added else 0,
-        "table": 0 if random else TRUTH_TABLES[rounding], "mantissa": m, "emin": emin,
-        "max": largest, "over_plus": plus, "over_minus": minus, "flush": int(how.flushes_results),
-        "random": int(random), "random_bits": how.random_bits if random else 1,
-    }  # fmt: skip
-
-
-class Parameters(NamedTuple):
-    """Constants of the kernels: of the accumulator's rounding and sum, and of PSUM's rounding."""
-
-    own: npt.NDArray[np.int64]
-    psum: npt.NDArray[np.int64]
-
-
-@functools.lru_cache(256)
-def _parameters(how: Accumulation, longest: int) -> Parameters:
-    """`longest` is the number of products in the longest block."""
-    held = how.accumulator
-    assert isinstance(held, FloatFormat)
-    given = _constants(held, how.rounding, how, how.extra_exponent_bits)
-    given["tiny_power"] = bits64(ldexp(1.0, held.emin))
-    floor = how.floor_exponent
-    given["floor_power"] = 0 if floor is None else bits64(ldexp(1.0, floor))
-    # an exact sum keeps as many bits as there is room for
-    bits = how.fraction_bits
-    kept = _LARGEST_SUM - (longest + 1).bit_length() if bits is None else bits
-    # an unsigned grid is moved by half its range, so that its sums are positive
-    signed = how.order is Order.EXACT or how.cut is Rounding.TOWARD_ZERO
-    given["grid"] = bits64(ldexp(1.0 if signed else 1.5, 52 - kept))
-    psum = _constants(how.outside, how.psum_rounding, how, 0)
-    return Parameters(
-        np.array([given[name] for name in SUM], np.int64),
-        np.array([psum[name] for name in ROUNDING], np.int64),
-    )
-
-
-class _Packed(NamedTuple):
-    """An operand for the kernels, and the bytes from one matrix of the batch to the next."""
-
-    memory: Array
-    step: int
-
-
-def _pack(x: Array, axis: int, order: Array, batch: tuple[int, ...], tiny: int) -> _Packed:
-    """x (..., K, width) of 32-bit numbers, or (..., width, K) for rows; k in `order`."""
-    rows = axis == -1
-    width, wide = x.shape[-2 if rows else -1], ROWS if rows else COLUMNS
-    lead = x.shape[:-2]
-    if lead and lead != batch:
-        x = np.broadcast_to(x, batch + x.shape[-2:])
-        lead = batch
-    items, depth, blocks = prod(lead), len(order), -(-width // wide)
-    turned = x.swapaxes(-1, -2) if rows else x
-    laid = np.zeros((items, blocks, depth, wide), x.dtype)
-    flat = turned.reshape(items, depth, width)[:, order]
-    for block in range(blocks):
-        part = flat[:, :, block * wide : (block + 1) * wide]
-        laid[:, block, :, : part.shape[-1]] = part
-    packed = np.empty((items, blocks, depth, 2 * wide), np.float64)
-    floats = x.dtype == np.float32
-    kinds = (FLOAT_ROWS, INTEGER_ROWS) if rows else (FLOAT_COLUMNS, INTEGER_COLUMNS)
-    steps = items * blocks * depth
-    pieces = split(steps, 1, 1 << 12)
-    where = address(laid), address(packed), tiny, kinds[0 if floats else 1]
-    parallel(pack, [(*where, *piece) for piece in pieces])
-    return _Packed(packed, packed.strides[0] if lead else 0)
-
-
-def _cast(x: Array, fmt: Format, how: Accumulation) -> Array:
-    """Values of the format: float32, or int32."""
-    if isinstance(fmt, IntFormat):
-        return encode(x, fmt).astype(np.int32)
-    flush = Subnormals.FLUSH_OUTPUTS if how.flushes_inputs else Subnormals.KEEP
-    nan = None if fmt.has_nan else "zero"
-    return round_to(x, fmt, subnormals=flush, nan=nan)
 
 
 class _Shape(NamedTuple):
@@ -207,14 +94,12 @@ def matmul(
     accumulation.check_operand(a_fmt)
     accumulation.check_operand(b_fmt)
     shape = _shape(left, right)
-    operands = _cast(left, a_fmt, accumulation), _cast(right, b_fmt, accumulation)
+    operands = cast_operand(left, a_fmt, accumulation), cast_operand(right, b_fmt, accumulation)
     if isinstance(accumulation.accumulator, IntegerAccumulator):
         return give(_integers(*operands, c, accumulation, shape))
     given = None if c is None else open_floats(c)[0]
-    start = None if given is None else _cast(given, accumulation.outside, accumulation)
-    floats = [fmt for fmt in (a_fmt, b_fmt) if isinstance(fmt, FloatFormat)]
-    tiny = [bits64(ldexp(1.0, fmt.emin)) for fmt in floats]
-    found = _floats(*operands, start, tiny, accumulation, shape)
+    start = None if given is None else cast_operand(given, accumulation.outside, accumulation)
+    found = _floats(*operands, start, (a_fmt, b_fmt), accumulation, shape)
     if result != accumulation.outside:
         found = round_to(found, result, nan=None if result.has_nan else "zero")
     if accumulation.nan is not NanRule.CANONICAL and result.has_nan:
@@ -225,21 +110,19 @@ def matmul(
 
 
 def _run(
-    kernel: Kernel, operands: tuple[_Packed, _Packed], c: Array | None, out: Array, shape: _Shape,
+    kernel: Kernel, operands: tuple[int, ...], c: Array | None, out: Array, shape: _Shape,
     more: tuple[int, ...],
 ) -> None:  # fmt: skip
     """Share the blocks of rows among the threads."""
-    left, right = operands
-    places = address(left.memory), left.step, address(right.memory), right.step, shape.depth
     given = (0, 0, 0)
     if c is not None:
         given = address(c), c.strides[0], c.strides[1]
-    sizes = shape.rows, shape.columns
-    target = address(out), out.strides[0], out.strides[1]
+    flat = out.reshape(prod(shape.batch), shape.rows, shape.columns)
+    places = *operands, shape.depth, *given, address(flat), flat.strides[0], flat.strides[1]
     count = prod(shape.batch) * -(-shape.rows // ROWS)
     macs = prod(shape.result) * shape.depth
     pieces = split(count, 1, 1) if macs >= _PARALLEL_MACS else [(0, count)]
-    parts = [(*places, *given, *target, *sizes, *piece, *more) for piece in pieces]
+    parts = [(*places, shape.rows, shape.columns, *piece, *more) for piece in pieces]
     parallel(kernel, parts)
 
 
@@ -255,8 +138,9 @@ def _flat(x: Array | None, shape: _Shape, dtype: Any) -> Array | None:
 
 
 def _floats(
-    a: Array, b: Array, c: Array | None, tiny: list[int], how: Accumulation, shape: _Shape
-) -> Array:
+    a: Array, b: Array, c: Array | None, formats: tuple[Format, Format], how: Accumulation,
+    shape: _Shape,
+) -> Array:  # fmt: skip
     out = np.zeros(shape.result, np.float32)
     start = _flat(c, shape, np.float32)
     if not out.size:
@@ -264,23 +148,24 @@ def _floats(
     plan = schedule(how, shape.depth)
     lengths = plan.segments[:, 1] - plan.segments[:, 0]
     longest = int(min(how.block or shape.depth, lengths.max(initial=0)))
-    own, psum = _parameters(how, longest)
+    own, psum = parameters(how, longest)
     order = _CUTS[how.cut] if how.order is Order.FUSED else None
     if order is None:
         order = _FLOAT_ORDERS[how.order, how.rounds_products]
     late = how.entry is Entry.LATE or how.order is Order.PAIRWISE
     stochastic = how.rounding is Rounding.STOCHASTIC
+    tiny = [bits64(ldexp(1.0, f.emin)) for f in formats if isinstance(f, FloatFormat)]
+    narrow = narrow_way(how, formats[1])
     more = (
         order, max(longest, 1), int(late), _JOINS[how.join], int(how.entry is Entry.END),
         address(own), address(psum), address(plan.segments), len(plan.segments),
-        int(stochastic), signed64(how.seed), 32 - how.random_bits,
+        int(stochastic), signed64(how.seed), 32 - how.random_bits, *narrow.arguments,
     )  # fmt: skip
-    packed = (
-        _pack(a, -1, plan.order, shape.batch, tiny[0]),
-        _pack(b, -2, plan.order, shape.batch, tiny[1]),
-    )
-    flat = out.reshape(-1, shape.rows, shape.columns)
-    _run(driver.accumulate, packed, start, flat, shape, more)
+    left, right = lay(a, True, plan.order, shape.batch), lay(b, False, plan.order, shape.batch)
+    wide = widen(left, tiny[0]), widen(right, tiny[1])
+    single = left, scaled(right, narrow.scale)
+    operands = [place for laid in (*wide, *single) for place in laid.places]
+    _run(driver.accumulate, tuple(operands), start, out, shape, more)
     return out
 
 
@@ -298,12 +183,10 @@ def _integers(a: Array, b: Array, c: Any, how: Accumulation, shape: _Shape) -> A
         int(held.checked is Checked.STEP), int(saturates), 0 if saturates else 64 - held.bits,
         held.min, held.max, address(plan.segments), len(plan.segments),
     )  # fmt: skip
-    packed = (
-        _pack(a, -1, plan.order, shape.batch, 0),
-        _pack(b, -2, plan.order, shape.batch, 0),
-    )
-    flat = out.reshape(-1, shape.rows, shape.columns)
-    _run(accumulate_integers, packed, start, flat, shape, more)
+    laid = lay(a, True, plan.order, shape.batch), lay(b, False, plan.order, shape.batch)
+    wide = [widen(one) for one in laid]
+    operands = *wide[0].places, *wide[1].places
+    _run(accumulate_integers, operands, start, out, shape, more)
     return out.astype(np.int32) if held.bits <= 32 else out
 
 

@@ -23,15 +23,16 @@ VECTORS = COLUMNS // LANES
 BLOCK_BYTES = ROWS * COLUMNS * 8  # of such a block of numbers
 A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their powers
 
-#: Parameters of a rounding, int64. `least` to `span` say which results the quick way serves:
-#: normal numbers that need neither the table nor noise.
+#: Parameters of a rounding, int64. Quickly a number x becomes (x + more + add) & keep, where more
+#: takes the bits `more` of (x >> shift) ^ flip: the last place for ties, the sign for directions.
+#: `least` and `span` say which numbers that is right for.
 ROUNDING = (
-    "shift", "add", "odd", "keep", "least", "span",
+    "shift", "add", "flip", "more", "keep", "least", "span",
     "table", "mantissa", "emin", "max", "over_plus", "over_minus", "flush", "random", "random_bits",
 )  # fmt: skip
 #: Then those of an aligned sum.
 SUM = (*ROUNDING, "tiny_power", "floor_power", "grid")
-_QUICK = ROUNDING[:6]
+_QUICK = ROUNDING[:7]
 INF64 = 0x7FF0000000000000
 _SIGN = 1 << 63
 
@@ -119,14 +120,16 @@ class Rounder:
     def sum(self, x: Lanes, y: Lanes, vector: int) -> Lanes:
         """x + y, rounded once; the environment must cut toward zero."""
         total = x + y
-        # of the larger of the two the difference is exact, so either it tells or both agree
-        left = (total - x).differs_from_number(y) | (total - y).differs_from_number(x)
+        # exact where y is the larger; where x is, what y - total loses has the sign of what total
+        # has lost, so that nothing cancels
+        left = (x + (y - total)).bits(I64).call("umin", 1)
         bits = total.bits(I64)
-        return self._rounded(left.where(bits | 1, bits), vector, bits)
+        return self._rounded(bits | left, vector, bits)
 
     def _rounded(self, odd: Lanes, vector: int, bits: Lanes | None = None) -> Lanes:
         given, builder = self.quick, self.builder
-        quick = (odd + given["add"] + ((odd >> given["shift"]) & given["odd"])) & given["keep"]
+        more = (odd.arithmetic_shift(given["shift"]) ^ given["flip"]) & given["more"]
+        quick = (odd + more + given["add"]) & given["keep"]
         ordinary = ((odd & MAGNITUDE64) - given["least"]) < given["span"]
 
         def slow() -> list[Lanes]:

@@ -79,6 +79,19 @@ def _spread(width: int) -> Callable[[ir.Function], None]:
     return build
 
 
+def _build_scale(function: ir.Function) -> None:
+    """(source, target, count, scale): rows of COLUMNS float32 times bits of a float32."""
+    source, target, count, scale = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    factor = Lanes(builder, splat(builder, builder.trunc(scale, I32), COLUMNS)).bits(F32)
+    loop = Counter(builder, count, 1)
+    shift = builder.mul(loop.index, I64(4 * COLUMNS))
+    x = load(builder, builder.add(source, shift), F32, COLUMNS)
+    store(builder, x * factor, builder.add(target, shift))
+    loop.close()
+    builder.ret_void()
+
+
 def _build_open(function: ir.Function) -> None:
     source, target = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -142,6 +155,7 @@ widen_rows = native("halfulp_widen_rows", 4, _widen(ROWS))
 widen_columns = native("halfulp_widen_columns", 4, _widen(COLUMNS))
 spread_rows = native("halfulp_spread_rows", 3, _spread(ROWS), guarded=False)
 spread_columns = native("halfulp_spread_columns", 3, _spread(COLUMNS), guarded=False)
+scale_columns = native("halfulp_scale_columns", 4, _build_scale)
 #: open_block((source, target)): float32 outputs of a block to float64
 open_block = native("halfulp_open_block", 2, _build_open)
 #: close_block((source, target)): back, exact; every NaN canonical

@@ -1,0 +1,86 @@
+"""Operands of `accumulate`: cast, brought into the order of the sums, laid out for the kernels."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes import Format, IntFormat, encode, round_to
+from halfulp.dtypes.addresses import address
+from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.rounding import Subnormals
+from halfulp.dtypes.threads import parallel, split
+from halfulp.engines.accumulate_integers import (
+    FLOAT_COLUMNS,
+    FLOAT_ROWS,
+    INTEGER_COLUMNS,
+    INTEGER_ROWS,
+    SCALED_COLUMNS,
+    pack,
+)
+from halfulp.engines.accumulation import Accumulation
+from halfulp.engines.wide import COLUMNS, ROWS
+
+Array = npt.NDArray[Any]
+
+
+class Laid(NamedTuple):
+    """32-bit numbers as [matrix][block of rows or columns][k][row or column], k in their order.
+
+    repeats   whether one matrix serves the whole batch
+    """
+
+    memory: Array
+    repeats: bool
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """The address, and the bytes from one matrix of the batch to the next."""
+        return address(self.memory), 0 if self.repeats else self.memory.strides[0]
+
+
+def lay(x: Array, rows: bool, order: Array, batch: tuple[int, ...]) -> Laid:
+    """x (..., width, K) by blocks of `rows`, or else (..., K, width) by blocks of columns."""
+    width, wide = x.shape[-2 if rows else -1], ROWS if rows else COLUMNS
+    lead = x.shape[:-2]
+    if lead and lead != batch:
+        x, lead = np.broadcast_to(x, batch + x.shape[-2:]), batch
+    turned = x.swapaxes(-1, -2) if rows else x
+    flat = turned.reshape(prod(lead), len(order), width)[:, order]
+    laid = np.zeros((len(flat), -(-width // wide), len(order), wide), x.dtype)
+    for block in range(laid.shape[1]):
+        part = flat[:, :, block * wide : (block + 1) * wide]
+        laid[:, block, :, : part.shape[-1]] = part
+    return Laid(laid, not lead)
+
+
+def _pack(laid: Laid, kind: int, given: int, out: Array) -> Laid:
+    steps = laid.memory.size // laid.memory.shape[-1]
+    where = address(laid.memory), address(out), given, kind
+    parallel(pack, [(*where, *piece) for piece in split(steps, 1, 1 << 12)])
+    return Laid(out, laid.repeats)
+
+
+def widen(laid: Laid, tiny: int = 0) -> Laid:
+    """float64 numbers and their powers, or int64; `tiny` as bits of a float64."""
+    *shape, wide = laid.memory.shape
+    floats, rows = laid.memory.dtype == np.float32, wide == ROWS
+    kinds = (FLOAT_ROWS, INTEGER_ROWS) if rows else (FLOAT_COLUMNS, INTEGER_COLUMNS)
+    return _pack(laid, kinds[0 if floats else 1], tiny, np.empty((*shape, 2 * wide), np.float64))
+
+
+def scaled(laid: Laid, scale: float) -> Laid:
+    """Columns of float32 times a power of two, exact."""
+    if scale == 1.0:
+        return laid
+    return _pack(laid, SCALED_COLUMNS, bits32(scale), np.empty_like(laid.memory))
+
+
+def cast_operand(x: Array, fmt: Format, how: Accumulation) -> Array:
+    """Values of the format: float32, or int32."""
+    if isinstance(fmt, IntFormat):
+        return encode(x, fmt).astype(np.int32)
+    flush = Subnormals.FLUSH_OUTPUTS if how.flushes_inputs else Subnormals.KEEP
+    nan = None if fmt.has_nan else "zero"
+    return round_to(x, fmt, subnormals=flush, nan=nan)
