@@ -246,6 +246,11 @@ def test_a_draw_is_the_upper_bits_of_one_word() -> None:
         ({"order": "fused", "block": 1, "fraction_bits": 20}, (0, 0, 0, 1, 0, 0.0625), 5),
         ({"entry": "end", "tile": 4, "chains": 4, "join": "pairwise"}, (0, 0, 1, 0.0625), 4 + 1),
         ({"entry": "end", "tile": 4, "chains": 4, "join": "sequential"}, (0, 0, 1, 0.0625), 4 + 2),
+        # neighbours are added as soon as both are there
+        ({"order": "pairwise", "block": None}, (0, 0, 1, 0.0625, 0, 0), 3 + 2),
+        ({"order": "pairwise", "block": None}, (0, 0, 1, 0, 0.0625, 0), 3 + 4 + 3),
+        ({"entry": "end", "tile": 4, "chains": 4, "join": "pairwise"}, (1, 0.0625, 0, 0), 2),
+        ({"entry": "end", "tile": 4, "chains": 4, "join": "sequential"}, (1, 0, 0.0625, 0), 4),
         # the rounding of PSUM is none of these
         ({"entry": "end", "tile": 2, "psum": FP32}, (0.5, 0, 0, 0, 1, 0.0625), 5),
     ],
@@ -258,7 +263,7 @@ def test_every_rounding_into_the_accumulator_takes_its_own_draw(
     for output in range(40):
         up = 32 + draw(one, output, place).value >= 128
         found = dot(products, [1.0] * len(products), None, one, SMALL, SMALL, output=output)
-        assert found == products[0] + (1.25 if up else 1.0)
+        assert found == (0.5 if one.psum else 0.0) + (1.25 if up else 1.0)
         ups += up
     assert 2 <= ups <= 20
 
