@@ -12,11 +12,9 @@ from halfulp.engines.narrow import A_BYTES as A_NARROW
 from halfulp.engines.narrow import B_BYTES as B_NARROW
 from halfulp.engines.narrow import (
     chain,
-    grow,
-    narrow_free,
-    narrow_free_ties,
-    narrow_limited,
-    narrow_limited_ties,
+    narrow_even,
+    narrow_even_ranged,
+    narrow_ranged,
     shrink,
 )
 from halfulp.engines.schedule import CLOSES, FRESH, JOINS
@@ -37,20 +35,19 @@ from halfulp.engines.wide_packing import close_block, draw, number, open_block, 
 
 # how a block of products becomes part of the accumulator
 SEQUENTIAL, SEQUENTIAL_ROUNDED, PAIRWISE, TO_ZERO, DOWN, TO_NEAREST, EXACT = range(7)
-# which of `narrow`'s ways a chain is tried in first
-WIDE, CHAIN, FREE, FREE_TIES, LIMITED, LIMITED_TIES = range(6)
+# the way of a chain: in float64, or one of `narrow`'s
+WIDE, CHAIN, EVEN, EVEN_RANGED, RANGED = range(5)
 APART, PAIRED = 1, 2  # how the chains of a tile meet that start from +0
 
 # the layout of a thread's scratch memory: blocks of float64
 _ACC, _PSUM, _TEMP, _ZERO, _LOST, _NUMBERS, _WORDS, _NARROW = (BLOCK_BYTES * i for i in range(8))
-_REACHED = 12 * BLOCK_BYTES
 _NOISE = 8 * BLOCK_BYTES  # four blocks
 _STACK = 16 * BLOCK_BYTES  # sums of neighbours that wait for theirs
 _CHAINS = 56 * BLOCK_BYTES  # the same of chains
 _ENVIRONMENT = 96 * BLOCK_BYTES
 
-#: (way, parameters, scale, its inverse; the last two as bits of float64)
-Narrow = tuple[int, int, int, int]
+#: (way, its parameters)
+Narrow = tuple[int, int]
 #: (parameters of the rounding, whether it is stochastic, seed, bits to drop of 32, scratch memory)
 How = tuple[int, int, int, int, int]
 
@@ -73,36 +70,28 @@ def _add(x: int, y: int, target: int, t: int, how: How) -> int:
 
 
 @device
-def _narrowly(a: int, b: int, steps: int, narrow: Narrow, scratch: int) -> int:
-    """A chain of products in float32; returns whether it is to be taken again."""
-    way, given, scale, inverse = narrow
-    acc, reached = scratch + _NARROW, scratch + _REACHED
-    shrink((scratch + _ACC, acc, scale))
-    put((reached, 0))
+def _narrowly(a: int, b: int, steps: int, narrow: Narrow, how: How) -> None:
+    """A chain of products in float32."""
+    way, given = narrow
+    wide, scratch = how[0], how[4]
+    acc, zeros = scratch + _NARROW, scratch + _ZERO
+    shrink((scratch + _ACC, acc))
     if way == CHAIN:
-        chain((a, b, acc, steps, given))
-    elif way == FREE:
-        narrow_free((a, b, acc, steps, given, reached))
-    elif way == FREE_TIES:
-        narrow_free_ties((a, b, acc, steps, given, reached))
-    elif way == LIMITED:
-        narrow_limited((a, b, acc, steps, given, reached))
+        chain((a, b, acc, steps))
+    elif way == EVEN:
+        narrow_even((a, b, acc, steps, given, wide, zeros))
+    elif way == EVEN_RANGED:
+        narrow_even_ranged((a, b, acc, steps, given, wide, zeros))
     else:
-        narrow_limited_ties((a, b, acc, steps, given, reached))
-    if unpack(reached, 1)[0]:
-        return 1
-    grow((acc, scratch + _ACC, inverse))
-    return 0
+        narrow_ranged((a, b, acc, steps, given, wide, zeros))
+    open_block((acc, scratch + _ACC))
 
 
 @device
-def _sequential(a: int, b: int, a32: int, b32: int, steps: int, order: int, t: int, how: How,
-                narrow: Narrow) -> int:  # fmt: skip
+def _sequential(a: int, b: int, steps: int, order: int, t: int, how: How) -> int:
     """A chain of products; returns the number of the next rounding."""
     given, stochastic, _, _, scratch = how
     acc, zero = scratch + _ACC, scratch + _ZERO
-    if narrow[0] != WIDE and _narrowly(a32, b32, steps, narrow, scratch) == 0:
-        return t
     if stochastic == 0 and order == SEQUENTIAL:
         sequential((a, b, acc, steps, given, zero))
     elif stochastic == 0:
@@ -205,7 +194,7 @@ def _segment(a: int, b: int, steps: int, order: int, block: int, late: int, t: i
 
 
 @device
-def _outputs(a: int, b: int, a32: int, b32: int, order: int, block: int, late: int, join: int,
+def _outputs(a: int, b: int, order: int, block: int, late: int, join: int,
              ends: int, given_psum: int, segments: int, count: int, has_input: int, how: How,
              narrow: Narrow) -> None:  # fmt: skip
     """The block's outputs, at _ACC."""
@@ -216,12 +205,14 @@ def _outputs(a: int, b: int, a32: int, b32: int, order: int, block: int, late: i
         start, stop, does = unpack(segments + 24 * index, 3)
         if does & FRESH:
             zero_block((acc,))
-        at, over = a + start * A_BYTES, b + start * B_BYTES
-        if order <= SEQUENTIAL_ROUNDED:
-            t = _sequential(at, over, a32 + start * A_NARROW, b32 + start * B_NARROW, stop - start,
-                            order, t, how, narrow)  # fmt: skip
+        steps = stop - start
+        if narrow[0] != WIDE:
+            _narrowly(a + start * A_NARROW, b + start * B_NARROW, steps, narrow, how)
+        elif order <= SEQUENTIAL_ROUNDED:
+            t = _sequential(a + start * A_BYTES, b + start * B_BYTES, steps, order, t, how)
         else:
-            t = _segment(at, over, stop - start, order, block, late, t, how)
+            t = _segment(a + start * A_BYTES, b + start * B_BYTES, steps, order, block, late, t,
+                         how)  # fmt: skip
         if does & JOINS:
             place = stack + held * BLOCK_BYTES
             move((acc, BLOCK_BYTES, place, BLOCK_BYTES, 1, BLOCK_BYTES // 4))
@@ -245,7 +236,7 @@ def _outputs(a: int, b: int, a32: int, b32: int, order: int, block: int, late: i
 
 
 @device
-def _row(m: int, a: int, b: int, a32: int, b32: int, depth: int, c: int, c_stride: int, out: int,
+def _row(m: int, a: int, b: int, depth: int, c: int, c_stride: int, out: int,
          out_stride: int, height: int, width: int, output: int, order: int, block: int, late: int,
          join: int, ends: int, given_psum: int, segments: int, count: int, how: How,
          narrow: Narrow) -> None:  # fmt: skip
@@ -253,6 +244,8 @@ def _row(m: int, a: int, b: int, a32: int, b32: int, depth: int, c: int, c_strid
     scratch = how[4]
     single, start = scratch + _NARROW, scratch + (_PSUM if ends else _ACC)
     rows = min(ROWS, height - m * ROWS)
+    a_bytes = A_BYTES if narrow[0] == WIDE else A_NARROW
+    b_bytes = B_BYTES if narrow[0] == WIDE else B_NARROW
     for n in range(0, width, COLUMNS):
         columns, panel = min(COLUMNS, width - n), n // COLUMNS * depth
         zero_block((start,))
@@ -263,9 +256,8 @@ def _row(m: int, a: int, b: int, a32: int, b32: int, depth: int, c: int, c_strid
             place = c + m * ROWS * c_stride + n * 4
             move((place, c_stride, single, COLUMNS * 4, rows, columns))
             open_block((single, start))
-        _outputs(a + m * depth * A_BYTES, b + panel * B_BYTES, a32 + m * depth * A_NARROW,
-                 b32 + panel * B_NARROW, order, block, late, join, ends, given_psum, segments,
-                 count, 1 if c else 0, how, narrow)  # fmt: skip
+        _outputs(a + m * depth * a_bytes, b + panel * b_bytes, order, block, late, join, ends,
+                 given_psum, segments, count, 1 if c else 0, how, narrow)  # fmt: skip
         close_block((scratch + _ACC, single))
         place = out + m * ROWS * out_stride + n * 4
         move((single, COLUMNS * 4, place, out_stride, rows, columns))
@@ -276,21 +268,21 @@ def accumulate(arguments: int) -> None:
     """Pieces first..last of a batch of products; a piece is one block of rows of one product.
 
     a_step, b_step, c_step, out_step are bytes from one product of the batch to the next, 0 where an
-    operand repeats; c is 0 where there is no accumulator input.
+    operand repeats; c is 0 where there is no accumulator input. Operands are float32 unless the way
+    of the chains is WIDE.
     """
-    (a, a_step, b, b_step, a32, a32_step, b32, b32_step, depth, c, c_step, c_stride, out, out_step,
-     out_stride, height, width, first, last, order, block, late, join, ends, given, given_psum,
-     segments, count, stochastic, seed, drop, way, given32, scale, inverse,
-     scratch) = unpack(arguments, 36)  # fmt: skip
+    (a, a_step, b, b_step, depth, c, c_step, c_stride, out, out_step, out_stride, height, width,
+     first, last, order, block, late, join, ends, given, given_psum, segments, count, stochastic,
+     seed, drop, way, given_narrow, scratch) = unpack(arguments, 30)  # fmt: skip
     begin_exact((scratch + _ENVIRONMENT,))
     zero_block((scratch + _ZERO,))
     how = (given, stochastic, seed, drop, scratch)
-    narrow = (way, given32, scale, inverse)
+    narrow = (way, given_narrow)
     blocks = (height + ROWS - 1) // ROWS
     for piece in range(first, last):
         item = piece // blocks
-        _row(piece % blocks, a + item * a_step, b + item * b_step, a32 + item * a32_step,
-             b32 + item * b32_step, depth, c + item * c_step if c else 0, c_stride,
+        start = c + item * c_step if c else 0
+        _row(piece % blocks, a + item * a_step, b + item * b_step, depth, start, c_stride,
              out + item * out_step, out_stride, height, width, item * height * width, order, block,
              late, join, ends, given_psum, segments, count, how, narrow)  # fmt: skip
     end_exact((scratch + _ENVIRONMENT,))

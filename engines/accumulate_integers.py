@@ -12,23 +12,22 @@ from halfulp.engines.steps import (
 )
 from halfulp.engines.wide import A_BYTES, B_BYTES, BLOCK_BYTES, COLUMNS, ROWS
 from halfulp.engines.wide_packing import (
-    scale_columns,
     spread_columns,
     spread_rows,
     widen_columns,
     widen_rows,
 )
 
-FLOAT_ROWS, FLOAT_COLUMNS, INTEGER_ROWS, INTEGER_COLUMNS, SCALED_COLUMNS = range(5)
+FLOAT_ROWS, FLOAT_COLUMNS, INTEGER_ROWS, INTEGER_COLUMNS = range(4)
 
 _ACC, _SUM = 0, BLOCK_BYTES  # in a thread's scratch memory
 
 
 @kernel
 def pack(arguments: int) -> None:
-    """Steps first..last of packed operands: float64 and their powers, int64, or float32 scaled.
+    """Steps first..last of packed operands: float64 and their powers, or int64.
 
-    `given` is the smallest normal number, as bits of a float64, or the scale, as bits of a float32.
+    `given` is the smallest normal number, as bits of a float64.
     """
     source, target, given, kind, first, last, _ = unpack(arguments, 7)
     count = last - first
@@ -36,9 +35,6 @@ def pack(arguments: int) -> None:
         widen_rows((source + first * ROWS * 4, target + first * A_BYTES, count, given))
     elif kind == FLOAT_COLUMNS:
         widen_columns((source + first * COLUMNS * 4, target + first * B_BYTES, count, given))
-    elif kind == SCALED_COLUMNS:
-        shift = first * COLUMNS * 4
-        scale_columns((source + shift, target + shift, count, given))
     elif kind == INTEGER_ROWS:
         spread_rows((source + first * ROWS * 4, target + first * A_BYTES, count))
     else:

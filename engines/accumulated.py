@@ -29,7 +29,7 @@ from halfulp.engines.operands import as_float_format, as_format, broadcast_shape
 from halfulp.engines.result_nans import Operand, set_nans
 from halfulp.engines.schedule import schedule
 from halfulp.engines.wide import ROWS
-from halfulp.engines.wide_operands import cast_operand, lay, scaled, widen
+from halfulp.engines.wide_operands import cast_operand, finest, lay, widen
 from halfulp.engines.wide_parameters import bits64, narrow_way, parameters
 
 Array = npt.NDArray[Any]
@@ -154,18 +154,19 @@ def _floats(
         order = _FLOAT_ORDERS[how.order, how.rounds_products]
     late = how.entry is Entry.LATE or how.order is Order.PAIRWISE
     stochastic = how.rounding is Rounding.STOCHASTIC
-    tiny = [bits64(ldexp(1.0, f.emin)) for f in formats if isinstance(f, FloatFormat)]
-    narrow = narrow_way(how, formats[1])
+    a_format, b_format = (fmt for fmt in formats if isinstance(fmt, FloatFormat))
+    narrow = narrow_way(how, finest(a, a_format) + finest(b, b_format))
     more = (
         order, max(longest, 1), int(late), _JOINS[how.join], int(how.entry is Entry.END),
         address(own), address(psum), address(plan.segments), len(plan.segments),
-        int(stochastic), signed64(how.seed), 32 - how.random_bits, *narrow.arguments,
+        int(stochastic), signed64(how.seed), 32 - how.random_bits, narrow.way,
+        address(narrow.given),
     )  # fmt: skip
     left, right = lay(a, True, plan.order, shape.batch), lay(b, False, plan.order, shape.batch)
-    wide = widen(left, tiny[0]), widen(right, tiny[1])
-    single = left, scaled(right, narrow.scale)
-    operands = [place for laid in (*wide, *single) for place in laid.places]
-    _run(driver.accumulate, tuple(operands), start, out, shape, more)
+    if narrow.way == driver.WIDE:
+        left = widen(left, bits64(ldexp(1.0, a_format.emin)))
+        right = widen(right, bits64(ldexp(1.0, b_format.emin)))
+    _run(driver.accumulate, (*left.places, *right.places), start, out, shape, more)
     return out
 
 

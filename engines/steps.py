@@ -24,12 +24,14 @@ from halfulp.engines.wide import (
     ROUNDING,
     ROWS,
     SUM,
+    UNIT_ROWS,
     VECTORS,
     WILD,
     ZERO_POWER,
     Rounder,
+    Units,
     broadcast,
-    load_block,
+    load_unit,
     load_wide,
     places,
 )
@@ -52,59 +54,59 @@ class _Operands:
         a = builder.add(self.a, I64(8 * ROWS)) if powers else self.a
         b = builder.add(self.b, I64(8 * COLUMNS)) if powers else self.b
         right = [load(builder, builder.add(b, I64(64 * v)), F64, LANES) for v in range(VECTORS)]
-        left = [broadcast(builder, builder.add(a, I64(8 * row))) for row in range(ROWS)]
+        left = [broadcast(builder, builder.add(a, I64(8 * row))) for row in range(UNIT_ROWS)]
         return [x * y for x in left for y in right]
 
 
-def _store_block(builder: ir.IRBuilder, vectors: Vectors, base: ir.Value) -> None:
+def _store_unit(builder: ir.IRBuilder, vectors: Vectors, base: ir.Value) -> None:
     for lanes, place in zip(vectors, places(builder, base), strict=True):
         store(builder, lanes, place)
 
 
 def _sequential(rounds_products: bool) -> Callable[[ir.Function], None]:
     def build(function: ir.Function) -> None:
-        a, b, acc, steps, given, noise = function.args
-        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        units = Units(function, "a-x--x")
+        builder, (a, b, acc, steps, given, noise) = units.builder, units.arguments
         rounder = Rounder(builder, given, noise).prepare()
-        loop = Counter(builder, steps, 1, load_block(builder, acc))
+        loop = Counter(builder, steps, 1, load_unit(builder, acc))
         products = _Operands(builder, a, b, loop.index).products()
         if rounds_products:
             products = [rounder.exact(product, i) for i, product in enumerate(products)]
         sums = zip(loop.sums, products, strict=True)
         totals = [rounder.sum(product, total, i) for i, (total, product) in enumerate(sums)]
-        _store_block(builder, loop.close(totals), acc)
-        builder.ret_void()
+        _store_unit(builder, loop.close(totals), acc)
+        units.close()
 
     return build
 
 
 def _build_product(function: ir.Function) -> None:
-    a, b, target, given, noise = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    units = Units(function, "a-x-x")
+    builder, (a, b, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
     products = _Operands(builder, a, b, I64(0)).products()
     rounded = [rounder.exact(product, i) for i, product in enumerate(products)]
-    _store_block(builder, rounded, target)
-    builder.ret_void()
+    _store_unit(builder, rounded, target)
+    units.close()
 
 
 def _build_add(function: ir.Function) -> None:
-    x, y, target, given, noise = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    units = Units(function, "xxx-x")
+    builder, (x, y, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
-    pairs = zip(load_block(builder, x), load_block(builder, y), strict=True)
+    pairs = zip(load_unit(builder, x), load_unit(builder, y), strict=True)
     sums = [rounder.sum(left, right, i) for i, (left, right) in enumerate(pairs)]
-    _store_block(builder, sums, target)
-    builder.ret_void()
+    _store_unit(builder, sums, target)
+    units.close()
 
 
 def _build_round(function: ir.Function) -> None:
-    source, target, given, noise = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    units = Units(function, "xx-x")
+    builder, (source, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
-    rounded = [rounder.exact(x, i) for i, x in enumerate(load_block(builder, source))]
-    _store_block(builder, rounded, target)
-    builder.ret_void()
+    rounded = [rounder.exact(x, i) for i, x in enumerate(load_unit(builder, source))]
+    _store_unit(builder, rounded, target)
+    units.close()
 
 
 def _power(x: Lanes, tiny: Lanes) -> Lanes:
@@ -196,12 +198,12 @@ def _fused(signed: bool) -> Callable[[ir.Function], None]:
     """fused((a, b, accumulators, products, of a block, parameters, noise))"""
 
     def build(function: ir.Function) -> None:
-        a, b, acc, steps, block, base, noise = function.args
-        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        units = Units(function, "a-x---x")
+        builder, (a, b, acc, steps, block, base, noise) = units.builder, units.arguments
         given = load_wide(builder, base, SUM, SUM[len(ROUNDING) :])
         rounder = Rounder(builder, base, noise).prepare()
         blocks = builder.sdiv(builder.add(steps, builder.sub(block, I64(1))), block)
-        loop = Counter(builder, blocks, 1, load_block(builder, acc))
+        loop = Counter(builder, blocks, 1, load_unit(builder, acc))
         start = builder.mul(loop.index, block)
         left = builder.sub(steps, start)
         length = builder.select(builder.icmp_signed("<", left, block), left, block)
@@ -211,8 +213,8 @@ def _fused(signed: bool) -> Callable[[ir.Function], None]:
         )
         totals, _ = _Aligned(builder, at, length, given, signed).total(loop.sums, False)
         rounded = [rounder.exact(total, i) for i, total in enumerate(totals)]
-        _store_block(builder, loop.close(rounded), acc)
-        builder.ret_void()
+        _store_unit(builder, loop.close(rounded), acc)
+        units.close()
 
     return build
 
@@ -220,14 +222,14 @@ def _fused(signed: bool) -> Callable[[ir.Function], None]:
 def _build_sum(function: ir.Function) -> None:
     """sums((a, b, accumulators, products, parameters, target, lost)): what an exact sum is, if no
     term lost anything; `lost` gets int64 that are not 0 where one did."""
-    a, b, acc, steps, base, target, lost = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    units = Units(function, "a-x--xx")
+    builder, (a, b, acc, steps, base, target, lost) = units.builder, units.arguments
     given = load_wide(builder, base, SUM, SUM[len(ROUNDING) :])
     aligned = _Aligned(builder, (a, b), steps, given, True)
-    totals, losses = aligned.total(load_block(builder, acc), True)
-    _store_block(builder, totals, target)
-    _store_block(builder, losses, lost)
-    builder.ret_void()
+    totals, losses = aligned.total(load_unit(builder, acc), True)
+    _store_unit(builder, totals, target)
+    _store_unit(builder, losses, lost)
+    units.close()
 
 
 def _limited(x: Lanes, shift: Lanes, low: Lanes, high: Lanes, saturate: bool) -> Lanes:
@@ -244,23 +246,23 @@ def _integer_steps(saturate: bool) -> Callable[[ir.Function], None]:
     """(a, b, accumulators, steps, shift, low, high): exact products, limited after each."""
 
     def build(function: ir.Function) -> None:
-        a, b, acc, steps, *limits = function.args
-        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        units = Units(function, "a-x----")
+        builder, (a, b, acc, steps, *limits) = units.builder, units.arguments
         shift, low, high = _limits(builder, *limits)
-        loop = Counter(builder, steps, 1, load_block(builder, acc, I64))
+        loop = Counter(builder, steps, 1, load_unit(builder, acc, I64))
         at = builder.add(a, builder.mul(loop.index, I64(A_BYTES)))
         over = builder.add(b, builder.mul(loop.index, I64(B_BYTES)))
         right = [load(builder, builder.add(over, I64(64 * v)), I64, LANES) for v in range(VECTORS)]
         totals = []
-        for row in range(ROWS):
+        for row in range(UNIT_ROWS):
             pointer = builder.inttoptr(builder.add(at, I64(8 * row)), I64.as_pointer())
             left = Lanes(builder, splat(builder, builder.load(pointer), LANES))
             for v, column in enumerate(right):
                 total, product = loop.sums[row * VECTORS + v], left * column
                 total = total.call("sadd.sat", product) if saturate else total + product
                 totals.append(_limited(total, shift, low, high, saturate))
-        _store_block(builder, loop.close(totals), acc)
-        builder.ret_void()
+        _store_unit(builder, loop.close(totals), acc)
+        units.close()
 
     return build
 
@@ -269,25 +271,26 @@ def _integer_check(saturate: bool) -> Callable[[ir.Function], None]:
     """(accumulators, sums, shift, low, high): add exact sums, then limit."""
 
     def build(function: ir.Function) -> None:
-        acc, sums, *limits = function.args
-        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        units = Units(function, "xx---")
+        builder, (acc, sums, *limits) = units.builder, units.arguments
         shift, low, high = _limits(builder, *limits)
-        pairs = zip(load_block(builder, acc, I64), load_block(builder, sums, I64), strict=True)
+        pairs = zip(load_unit(builder, acc, I64), load_unit(builder, sums, I64), strict=True)
         totals = []
         for total, more in pairs:
             joined = total.call("sadd.sat", more) if saturate else total + more
             totals.append(_limited(joined, shift, low, high, saturate))
-        _store_block(builder, totals, acc)
-        builder.ret_void()
+        _store_unit(builder, totals, acc)
+        units.close()
 
     return build
 
 
 def _build_zero(function: ir.Function) -> None:
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    for place in places(builder, function.args[0]):
+    units = Units(function, "x")
+    builder = units.builder
+    for place in places(builder, units.arguments[0]):
         store(builder, Lanes(builder, constant(I64, LANES, 0)), place)
-    builder.ret_void()
+    units.close()
 
 
 def _cutting(name: str, arguments: int, build: Callable[[ir.Function], None]) -> Any:

@@ -16,11 +16,14 @@ from halfulp.dtypes.codec64 import Parts, power_of_two
 from halfulp.dtypes.lanes import F64, I64, Lanes, load, splat
 from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.parameters import MAGNITUDE64
+from halfulp.engines.grid import Counter, offset
 
 LANES = 8
-ROWS, COLUMNS = 4, 16  # of the outputs that go through the kernels together
+ROWS, COLUMNS = 8, 16  # of the outputs that go through the kernels together
+UNIT_ROWS = 4  # of those whose running sums are in registers
 VECTORS = COLUMNS // LANES
 BLOCK_BYTES = ROWS * COLUMNS * 8  # of such a block of numbers
+UNIT_BYTES = UNIT_ROWS * COLUMNS * 8
 A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their powers
 
 #: Parameters of a rounding, int64. Quickly a number x becomes (x + more + add) & keep, where more
@@ -97,7 +100,7 @@ class Rounder:
     """Rounds sums in a builder.
 
     base    address of the parameters
-    noise   address of random bits for each output of a block; read when the rounding is stochastic
+    noise   address of random bits for each output of a unit; read when the rounding is stochastic
     """
 
     builder: ir.IRBuilder
@@ -114,7 +117,7 @@ class Rounder:
         return self
 
     def exact(self, total: Lanes, vector: int) -> Lanes:
-        """Round a number that is what it seems to be; `vector` is its place in the block."""
+        """Round a number that is what it seems to be; `vector` is its place in the unit."""
         return self._rounded(total.bits(I64), vector)
 
     def sum(self, x: Lanes, y: Lanes, vector: int) -> Lanes:
@@ -150,10 +153,32 @@ def broadcast(builder: ir.IRBuilder, address: ir.Value) -> Lanes:
 
 
 def places(builder: ir.IRBuilder, base: ir.Value) -> list[ir.Value]:
-    """Addresses of the vectors of a block of outputs, row by row."""
-    return [builder.add(base, I64(8 * LANES * i)) for i in range(ROWS * VECTORS)]
+    """Addresses of the vectors of a unit of outputs, row by row."""
+    return [builder.add(base, I64(8 * LANES * i)) for i in range(UNIT_ROWS * VECTORS)]
 
 
-def load_block(builder: ir.IRBuilder, base: ir.Value, kind: Any = F64) -> list[Lanes]:
-    """The vectors of a block."""
+def load_unit(builder: ir.IRBuilder, base: ir.Value, kind: Any = F64) -> list[Lanes]:
+    """The vectors of a unit."""
     return [load(builder, place, kind, LANES) for place in places(builder, base)]
+
+
+class Units:
+    """A loop over the units of a block: the builder stands in its body until `close`.
+
+    `kinds` says of each argument how it moves on: "a" by the rows of a packed operand, "x" by a
+    unit of outputs, "f" by one of float32, "-" not at all.
+    """
+
+    def __init__(self, function: ir.Function, kinds: str) -> None:
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self._loop = Counter(self.builder, I64(ROWS // UNIT_ROWS), 1)
+        steps = {"a": 8 * UNIT_ROWS, "x": UNIT_BYTES, "f": UNIT_BYTES // 2, "-": 0}
+        self.arguments = [
+            offset(self.builder, given, self._loop.index, steps[kind])
+            for given, kind in zip(function.args, kinds, strict=True)
+        ]
+
+    def close(self) -> None:
+        """End the function."""
+        self._loop.close()
+        self.builder.ret_void()

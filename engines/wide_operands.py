@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import Format, IntFormat, encode, round_to
+from halfulp.dtypes import FloatFormat, Format, IntFormat, encode, round_to
 from halfulp.dtypes.addresses import address
-from halfulp.dtypes.parameters import bits32
+from halfulp.dtypes.parameters import INF32, MAGNITUDE32
 from halfulp.dtypes.rounding import Subnormals
 from halfulp.dtypes.threads import parallel, split
 from halfulp.engines.accumulate_integers import (
@@ -16,7 +16,6 @@ from halfulp.engines.accumulate_integers import (
     FLOAT_ROWS,
     INTEGER_COLUMNS,
     INTEGER_ROWS,
-    SCALED_COLUMNS,
     pack,
 )
 from halfulp.engines.accumulation import Accumulation
@@ -47,11 +46,16 @@ def lay(x: Array, rows: bool, order: Array, batch: tuple[int, ...]) -> Laid:
     if lead and lead != batch:
         x, lead = np.broadcast_to(x, batch + x.shape[-2:]), batch
     turned = x.swapaxes(-1, -2) if rows else x
-    flat = turned.reshape(prod(lead), len(order), width)[:, order]
-    laid = np.zeros((len(flat), -(-width // wide), len(order), wide), x.dtype)
-    for block in range(laid.shape[1]):
-        part = flat[:, :, block * wide : (block + 1) * wide]
-        laid[:, block, :, : part.shape[-1]] = part
+    flat = turned.reshape(prod(lead), len(order), width)
+    if (order[1:] < order[:-1]).any():
+        flat = flat[:, order]
+    blocks, whole = -(-width // wide), width // wide
+    laid = np.empty((len(flat), blocks, len(order), wide), x.dtype)
+    parts = flat[:, :, : whole * wide].reshape(len(flat), len(order), whole, wide)
+    laid[:, :whole] = parts.swapaxes(1, 2)
+    if blocks > whole:
+        laid[:, whole] = 0
+        laid[:, whole, :, : width - whole * wide] = flat[:, :, whole * wide :]
     return Laid(laid, not lead)
 
 
@@ -70,11 +74,15 @@ def widen(laid: Laid, tiny: int = 0) -> Laid:
     return _pack(laid, kinds[0 if floats else 1], tiny, np.empty((*shape, 2 * wide), np.float64))
 
 
-def scaled(laid: Laid, scale: float) -> Laid:
-    """Columns of float32 times a power of two, exact."""
-    if scale == 1.0:
-        return laid
-    return _pack(laid, SCALED_COLUMNS, bits32(scale), np.empty_like(laid.memory))
+def finest(x: Array, fmt: FloatFormat) -> int:
+    """The exponent of which every finite number of `x`, of `fmt`, is a whole multiple."""
+    lowest = fmt.emin - fmt.mantissa_bits
+    if lowest > -60:
+        return lowest  # as good as any
+    magnitude = x.view(np.uint32) & np.uint32(MAGNITUDE32)
+    # zero comes last
+    smallest = int((magnitude - np.uint32(1)).min(initial=INF32)) + 1
+    return max((smallest >> 23) - 127 - fmt.mantissa_bits, lowest)
 
 
 def cast_operand(x: Array, fmt: Format, how: Accumulation) -> Array:

@@ -18,7 +18,8 @@ from halfulp.engines.wide import (
     VECTORS,
     WILD_POWER,
     ZERO_POWER,
-    load_block,
+    Units,
+    load_unit,
     places,
 )
 
@@ -79,36 +80,23 @@ def _spread(width: int) -> Callable[[ir.Function], None]:
     return build
 
 
-def _build_scale(function: ir.Function) -> None:
-    """(source, target, count, scale): rows of COLUMNS float32 times bits of a float32."""
-    source, target, count, scale = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    factor = Lanes(builder, splat(builder, builder.trunc(scale, I32), COLUMNS)).bits(F32)
-    loop = Counter(builder, count, 1)
-    shift = builder.mul(loop.index, I64(4 * COLUMNS))
-    x = load(builder, builder.add(source, shift), F32, COLUMNS)
-    store(builder, x * factor, builder.add(target, shift))
-    loop.close()
-    builder.ret_void()
-
-
 def _build_open(function: ir.Function) -> None:
-    source, target = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    units = Units(function, "fx")
+    builder, (source, target) = units.builder, units.arguments
     for i, place in enumerate(places(builder, target)):
         narrow = load(builder, builder.add(source, I64(4 * LANES * i)), F32, LANES)
         store(builder, narrow.convert("fpext", F64), place)
-    builder.ret_void()
+    units.close()
 
 
 def _build_close(function: ir.Function) -> None:
-    source, target = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    for i, x in enumerate(load_block(builder, source)):
+    units = Units(function, "xf")
+    builder, (source, target) = units.builder, units.arguments
+    for i, x in enumerate(load_unit(builder, source)):
         bits = x.convert("fptrunc", F32).bits(I32)
         result = x.is_nan().where(bits.like(NAN32), bits)
         store(builder, result, builder.add(target, I64(4 * LANES * i)))
-    builder.ret_void()
+    units.close()
 
 
 def _build_draw(function: ir.Function) -> None:
@@ -137,7 +125,8 @@ def _build_number(function: ir.Function) -> None:
     target, first, width = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     lane = ir.Constant(ir.VectorType(I64, LANES), [I64(i) for i in range(LANES)])
-    for i, place in enumerate(places(builder, target)):
+    for i in range(ROWS * VECTORS):
+        place = builder.add(target, I64(8 * LANES * i))
         row, column = divmod(i * LANES, COLUMNS)
         start = builder.add(first, builder.add(builder.mul(width, I64(row)), I64(column)))
         store(builder, Lanes(builder, splat(builder, start, LANES)) + Lanes(builder, lane), place)
@@ -155,7 +144,6 @@ widen_rows = native("halfulp_widen_rows", 4, _widen(ROWS))
 widen_columns = native("halfulp_widen_columns", 4, _widen(COLUMNS))
 spread_rows = native("halfulp_spread_rows", 3, _spread(ROWS), guarded=False)
 spread_columns = native("halfulp_spread_columns", 3, _spread(COLUMNS), guarded=False)
-scale_columns = native("halfulp_scale_columns", 4, _build_scale)
 #: open_block((source, target)): float32 outputs of a block to float64
 open_block = native("halfulp_open_block", 2, _build_open)
 #: close_block((source, target)): back, exact; every NaN canonical

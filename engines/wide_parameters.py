@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FP32, FloatFormat, Format, Rounding
-from halfulp.dtypes.addresses import address
-from halfulp.dtypes.direction import Direction
-from halfulp.dtypes.parameters import INF32, bits32
+from halfulp.dtypes import FP32, FloatFormat, Rounding
+from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.rounding import TRUTH_TABLES, stays_finite
 from halfulp.engines import accumulate as driver
 from halfulp.engines.accumulation import Accumulation, Order
@@ -110,74 +108,45 @@ def parameters(how: Accumulation, longest: int) -> Parameters:
 
 
 class NarrowWay(NamedTuple):
-    """How a chain is first tried in float32.
-
-    way     one of the driver's ways
-    given   the values of `narrow.NARROW`
-    scale   what numbers are multiplied by, a power of two
-    """
+    """The way of a chain: one of the driver's, and the values of `narrow.NARROW`."""
 
     way: int
     given: npt.NDArray[np.int64]
-    scale: float
-
-    @property
-    def arguments(self) -> tuple[int, int, int, int]:
-        """What the kernel takes."""
-        return self.way, address(self.given), bits64(self.scale), bits64(1 / self.scale)
 
 
-_WIDE = NarrowWay(driver.WIDE, np.zeros(len(NARROW), np.int64), 1.0)
-#: Roundings of chains in float32. Toward negative is not among them: there processors give -0 for
-#: x - x.
-_DIRECTIONS = {
-    Rounding.NEAREST_EVEN: Direction.CUT,
-    Rounding.NEAREST_AWAY: Direction.CUT,
-    Rounding.TOWARD_ZERO: Direction.CUT,
-    Rounding.TOWARD_POSITIVE: Direction.UP,
-}
-
-
-#: Roundings that need no bit below float32's last place.
-_OF_FLOAT32 = (Rounding.NEAREST_EVEN, Rounding.TOWARD_ZERO, Rounding.TOWARD_POSITIVE)
+_WIDE = NarrowWay(driver.WIDE, np.zeros(len(NARROW), np.int64))
+_CHAIN = NarrowWay(driver.CHAIN, _WIDE.given)
+_SMALLEST_EXPONENT = -149  # of float32's last place
 
 
 @functools.lru_cache(256)
-def narrow_way(how: Accumulation, b_format: Format) -> NarrowWay:
-    """The way for a chain; `driver.WIDE` when float32 is too narrow for it."""
+def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
+    """The way for chains of products that are whole multiples of 2^finest."""
     held, rounding = how.accumulator, how.rounding
+    assert isinstance(held, FloatFormat)
     chain = how.order is Order.SEQUENTIAL and not how.rounds_products
-    plain = not how.extra_exponent_bits and not how.flushes_results
-    if not (chain and plain and rounding in _DIRECTIONS and isinstance(held, FloatFormat)):
+    if not chain or how.extra_exponent_bits or how.flushes_results:
         return _WIDE
-    assert isinstance(b_format, FloatFormat)
-    shift, dropped = -126 - held.emin, 23 - held.mantissa_bits
-    finest = b_format.emin - b_format.mantissa_bits + shift
-    nearest = rounding in (Rounding.NEAREST_EVEN, Rounding.NEAREST_AWAY)
-    if finest < -149 or held.emax + shift > 127 or not (dropped or rounding in _OF_FLOAT32):
+    even = rounding is Rounding.NEAREST_EVEN
+    if held == FP32 and even:
+        return _CHAIN
+    dropped = 23 - held.mantissa_bits
+    served = (Rounding.NEAREST_EVEN, Rounding.NEAREST_AWAY, Rounding.TOWARD_ZERO)
+    # what float32 would lose below its last place, nothing would tell
+    if (
+        rounding not in served
+        or dropped < (rounding is not Rounding.TOWARD_ZERO)
+        or (even and finest < _SMALLEST_EXPONENT)
+    ):
         return _WIDE
-    direction = _DIRECTIONS[rounding]
-    if not dropped and rounding is Rounding.NEAREST_EVEN:
-        if held != FP32:
-            return _WIDE
-        return NarrowWay(driver.CHAIN, _narrow_constants({"direction": Direction.NEAREST}), 1.0)
-    half, below = (1 << dropped) >> 1, (1 << dropped) - 1
-    largest = bits32(ldexp(held.max, shift))
+    half = (1 << dropped) >> 1
+    add = {Rounding.NEAREST_EVEN: half - 1, Rounding.NEAREST_AWAY: half}.get(rounding, 0)
+    least, largest = bits32(ldexp(1.0, held.emin)), bits32(held.max)
     given = {
-        "direction": direction, "add": half if nearest else 0, "flip": -1,
-        "more": below if rounding is Rounding.TOWARD_POSITIVE else 0, "keep": ~below,
-        "place": below + 1, "limit": largest + nearest,
+        "add": add, "keep": -(1 << dropped), "place": 1 << dropped, "least": least,
+        "span": max(largest - least + 1, 0),
     }  # fmt: skip
-    ties = rounding is Rounding.NEAREST_EVEN
-    # to nearest, the step past the largest number of a format with float32's exponents is infinity
-    free = nearest and largest + below + 1 == INF32
-    way = (
-        (driver.FREE_TIES if ties else driver.FREE)
-        if free
-        else (driver.LIMITED_TIES if ties else driver.LIMITED)
-    )
-    return NarrowWay(way, _narrow_constants(given), ldexp(1.0, shift))
-
-
-def _narrow_constants(given: dict[str, int]) -> npt.NDArray[np.int64]:
-    return np.array([given.get(name, 0) for name in NARROW], np.int64)
+    # float32's exponents: subnormals are rounded alike, past the largest number is infinity
+    free = even and held == FloatFormat(8, held.mantissa_bits)
+    way = driver.EVEN if free else driver.EVEN_RANGED if even else driver.RANGED
+    return NarrowWay(way, np.array([given[name] for name in NARROW], np.int64))
