@@ -76,8 +76,8 @@ def matmul(
     a         (..., M, K), rounded to `a_format`: to nearest even, overflow to infinity; integers
               are clamped
     b         (..., K, N), likewise to `b_format`, by default `a_format`
-    c         None, or what broadcasts to (..., M, N): rounded to nearest even to
-              `accumulation.outside`; with an integer accumulator integers
+    c         None, or what broadcasts to (..., M, N): rounded to `accumulation.outside` by its
+              `input_rounding`; with an integer accumulator integers
     returns   (..., M, N), float32, rounded to `out_format`; a's kind of container. With an integer
               accumulator int32, int64 for more than 32 bits
 
@@ -98,7 +98,7 @@ def matmul(
     if isinstance(accumulation.accumulator, IntegerAccumulator):
         return give(_integers(*operands, c, accumulation, shape))
     given = None if c is None else open_floats(c)[0]
-    start = None if given is None else cast_operand(given, accumulation.outside, accumulation)
+    start = None if given is None else _cast_input(given, accumulation)
     found = _floats(*operands, start, (a_fmt, b_fmt), accumulation, shape)
     if result != accumulation.outside:
         found = round_to(found, result, nan=None if result.has_nan else "zero")
@@ -107,6 +107,10 @@ def matmul(
         sides = Operand(left, operands[0]), Operand(right, operands[1])
         set_nans(found, *sides, entered, accumulation, result)
     return give(found)
+
+
+def _cast_input(c: Array, how: Accumulation) -> Array:
+    return cast_operand(c, how.outside, how, how.input_rounding)
 
 
 def _run(

@@ -15,112 +15,37 @@ NaN, with 0 x infinity, or with infinities of both signs is NaN; with infinities
 that infinity. An exact sum of zero is +0, but for -0 + -0 in an addition of two numbers.
 """
 
-from dataclasses import KW_ONLY, dataclass
-from enum import StrEnum, unique
+from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
 
 from halfulp.dtypes import BF16, FP32, FloatFormat, Format, IntFormat, Rounding
 from halfulp.dtypes.checks import flag, integer
 from halfulp.dtypes.format import Specials
 from halfulp.dtypes.rounding import choice
+from halfulp.engines.accumulation_choices import (
+    Checked,
+    Entry,
+    IntegerAccumulator,
+    Join,
+    NanRule,
+    Order,
+    Wrap,
+)
+
+__all__ = [
+    "SYSTOLIC",
+    "SYSTOLIC_BF16",
+    "Accumulation",
+    "Checked",
+    "Entry",
+    "IntegerAccumulator",
+    "Join",
+    "NanRule",
+    "Order",
+    "Wrap",
+]
 
 _MOST_BITS = 52  # of an exact sum in a float64, the place below them telling that something is left
-
-
-@unique
-class Order(StrEnum):
-    """How the products of a block become part of the accumulator."""
-
-    SEQUENTIAL = "sequential"  #: one after the other, one rounding each (fused multiply-add)
-    PAIRWISE = "pairwise"  #: each product rounded, then neighbours added, each sum rounded
-    FUSED = "fused"  #: all cut to one grid, added exactly, rounded once
-    EXACT = "exact"  #: added exactly, rounded once
-
-
-@unique
-class Join(StrEnum):
-    """How the chains of a tile meet."""
-
-    CHAINED = "chained"  #: one after the other: each goes on from the sum of the one before it
-    SEQUENTIAL = "sequential"  #: each from +0; their sums added in order, rounded each time
-    PAIRWISE = "pairwise"  #: each from +0; their sums added in pairs of neighbours, rounded
-
-
-@unique
-class Entry(StrEnum):
-    """Where the accumulator comes in."""
-
-    FIRST = "first"  #: the chain starts from it (sequential)
-    BLOCK = "block"  #: it is one more term of each block's sum (fused, exact)
-    LATE = "late"  #: each block's sum is rounded, then added to it and rounded (not sequential)
-    #: A tile starts from +0 (by FIRST, BLOCK or, pairwise, LATE); its sum is added to it, rounded
-    #: to the PSUM format. Without accumulator input the first tile's sum takes its place.
-    END = "end"
-
-
-@unique
-class NanRule(StrEnum):
-    """The bits of a NaN result."""
-
-    CANONICAL = "canonical"  #: sign 0, quiet, no payload: 0x7FC00000
-    ALL_ONES = "all_ones"  #: sign 0, all fraction bits of the result's format set: 0x7FFFFFFF
-    #: x86: of the latest step with a NaN, a's, or else b's, quiet; if none has, that of the
-    #: accumulator input, quiet; a NaN that an operation makes is 0xFFC00000.
-    OPERAND = "operand"
-
-
-@unique
-class Wrap(StrEnum):
-    """What an integer accumulator does with a sum that it does not hold."""
-
-    WRAP = "wrap"  #: keeps the low bits
-    SATURATE = "saturate"  #: takes the nearest integer that it holds
-
-
-@unique
-class Checked(StrEnum):
-    """When an integer accumulator meets its limits; in between it is exact."""
-
-    STEP = "step"  #: after each product
-    TILE = "tile"  #: after each tile
-    END = "end"  #: after the last product
-
-
-@dataclass(frozen=True)
-class IntegerAccumulator:
-    """A signed integer accumulator.
-
-    bits       8 to 64
-    overflow   wrap or saturate
-    checked    step, tile or end
-
-    Raises TypeError, ValueError for fields that are not these.
-    """
-
-    bits: int
-    _: KW_ONLY
-    overflow: Wrap = Wrap.WRAP
-    checked: Checked = Checked.STEP
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bits", integer(self.bits, "bits", 8, 64))
-        object.__setattr__(self, "overflow", choice(Wrap, self.overflow, "overflow"))
-        object.__setattr__(self, "checked", choice(Checked, self.checked, "checked"))
-
-    @property
-    def min(self) -> int:
-        return -(1 << (self.bits - 1))
-
-    @property
-    def max(self) -> int:
-        return (1 << (self.bits - 1)) - 1
-
-    @property
-    def name(self) -> str:
-        return f"int{self.bits}"
-
-    def __str__(self) -> str:
-        return f"{self.name}, {self.overflow}, checked each {self.checked}"
 
 
 @dataclass(frozen=True)
@@ -191,6 +116,12 @@ class Accumulation:
     nan: NanRule = NanRule.CANONICAL
 
     def __post_init__(self) -> None:
+        if not isinstance(self.accumulator, FloatFormat | IntegerAccumulator):
+            raise TypeError(
+                f"accumulator={self.accumulator!r}; needed: a FloatFormat or an IntegerAccumulator"
+            )
+        if not isinstance(self.psum, FloatFormat | None):
+            raise TypeError(f"psum={self.psum!r}; needed: a FloatFormat or None")
         self._take_choices()
         self._take_numbers()
         if isinstance(self.accumulator, IntegerAccumulator):
@@ -239,14 +170,14 @@ class Accumulation:
 
     def _refuse_for_integers(self) -> None:
         plain = Accumulation(tile=self.tile)
-        for name in ("order", "block", "chains", "entry", "join", "rounds_products", "rounding",
-                     "extra_exponent_bits", "psum", "flushes_inputs", "flushes_results",
-                     "fraction_bits", "floor_exponent", "nan"):  # fmt: skip
-            given, needed = getattr(self, name), getattr(plain, name)
+        for field in fields(self):
+            if field.name in ("tile", "accumulator"):
+                continue
+            given, needed = getattr(self, field.name), getattr(plain, field.name)
             self._refuse(
                 given != needed,
-                f"{name}={given} with an integer accumulator; it goes one after the other in one"
-                f" chain and has no roundings: {name}={needed}",
+                f"{field.name}={given} with an integer accumulator; it goes one after the other in"
+                f" one chain and has no roundings: {field.name}={needed}",
             )
 
     def _refuse_orders(self) -> None:
@@ -322,6 +253,12 @@ class Accumulation:
         """Format of the accumulator input and of the result."""
         assert isinstance(self.accumulator, FloatFormat)
         return self.accumulator if self.psum is None else self.psum
+
+    @property
+    def input_rounding(self) -> Rounding:
+        """How an accumulator input is rounded to `outside`: as sums are, and never at random."""
+        rounding = self.psum_rounding if self.entry is Entry.END else self.rounding
+        return Rounding.NEAREST_EVEN if rounding is Rounding.STOCHASTIC else rounding
 
     def check_operand(self, fmt: Format) -> None:
         """Raise ValueError for an operand format whose values the accumulator does not hold."""

@@ -113,10 +113,7 @@ def _apart(accumulator: FloatFormat) -> Accumulation:
 
 
 _ONE = "the vectors have one block; that low k come first is MMA-Sim's, for V100 presumed"
-_CUT_C = (
-    "c has fp32 and is cut toward zero with the products: give it cut to E8M13 so, for the"
-    " accumulator input is rounded to nearest"
-)
+_CUT_C = "c has fp32 and is cut toward zero with the products, as the accumulator input is here"
 _ZERO_C = f"in the vectors c is 0, where it enters is MMA-Sim's; {_CUT_C}"
 _WIDTH = "22 to 25 fraction bits give the same vectors"
 _NVIDIA = {

@@ -201,7 +201,8 @@ def dot(
 
     row, column   K numbers each, rounded to their formats, nearest even; an integer format
                   saturates, and a NaN becomes 0 where there is none
-    c             the accumulator input, rounded to the format that the accumulator has outside
+    c             the accumulator input, rounded to the format that the accumulator has outside,
+                  by the accumulation's `input_rounding`
 
     Raises ValueError for formats that the accumulator does not hold.
     """
@@ -213,7 +214,11 @@ def dot(
     pairs = list(zip(left, right, strict=True))
     if isinstance(how.accumulator, IntegerAccumulator):
         return integer_total(pairs, int(c or 0), how)
-    start = None if c is None else operand(c, CANONICAL, how.outside, how.flushes_inputs)
+    start = (
+        None
+        if c is None
+        else operand(c, CANONICAL, how.outside, how.flushes_inputs, how.input_rounding)
+    )
     return _number(dot_code(pairs, start, how, out_format, output))
 
 
@@ -246,7 +251,10 @@ def matmul(
     inputs: list[Operand | None] = [None] * len(each)
     if c is not None:
         wide = np.broadcast_to(c, shape).ravel()
-        inputs = [operand(*one, how.outside, how.flushes_inputs) for one in _bits_of(wide)]
+        inputs = [
+            operand(x, code, how.outside, how.flushes_inputs, how.input_rounding)
+            for x, code in _bits_of(wide)
+        ]
     codes = [
         dot_code(pairs, start, how, out_format, number)
         for number, (pairs, start) in enumerate(zip(each, inputs, strict=True), output)

@@ -27,9 +27,11 @@ class Operand(NamedTuple):
     code: int  #: of a NaN its float32 bits, as they were given
 
 
-def operand(x: float, code: int, fmt: Format, flushes: bool) -> Operand:
-    """x in its format: nearest even, NaN +0 where there is none."""
-    rounded = round_exact(x, fmt, nan="zero" if isinstance(fmt, FloatFormat) else None)
+def operand(
+    x: float, code: int, fmt: Format, flushes: bool, rounding: Rounding = Rounding.NEAREST_EVEN
+) -> Operand:
+    """x in its format, NaN +0 where there is none."""
+    rounded = round_exact(x, fmt, rounding, nan="zero" if isinstance(fmt, FloatFormat) else None)
     code = code if isnan(x) else CANONICAL  # where a format has NaN for what it does not hold
     if not isinstance(fmt, FloatFormat):
         return Operand(exact(rounded), 0, code)

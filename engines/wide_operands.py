@@ -9,7 +9,7 @@ import numpy.typing as npt
 from halfulp.dtypes import FloatFormat, Format, IntFormat, encode, round_to
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32
-from halfulp.dtypes.rounding import Subnormals
+from halfulp.dtypes.rounding import Rounding, Subnormals
 from halfulp.dtypes.threads import parallel, split
 from halfulp.engines.accumulate_integers import (
     FLOAT_COLUMNS,
@@ -85,10 +85,12 @@ def finest(x: Array, fmt: FloatFormat) -> int:
     return max((smallest >> 23) - 127 - fmt.mantissa_bits, lowest)
 
 
-def cast_operand(x: Array, fmt: Format, how: Accumulation) -> Array:
+def cast_operand(
+    x: Array, fmt: Format, how: Accumulation, rounding: Rounding = Rounding.NEAREST_EVEN
+) -> Array:
     """Values of the format: float32, or int32."""
     if isinstance(fmt, IntFormat):
         return encode(x, fmt).astype(np.int32)
     flush = Subnormals.FLUSH_OUTPUTS if how.flushes_inputs else Subnormals.KEEP
     nan = None if fmt.has_nan else "zero"
-    return round_to(x, fmt, subnormals=flush, nan=nan)
+    return round_to(x, fmt, rounding=rounding, subnormals=flush, nan=nan)

@@ -253,3 +253,26 @@ def test_what_is_open_about_a_neuroncore_differs() -> None:
     assert NEURONCORE["neuroncore-assumed-chains1"] == SYSTOLIC
     assert len(set(NEURONCORE.values())) == len(NEURONCORE) == 32
     assert all(how.entry is Entry.END and how.tile == 128 for how in NEURONCORE.values())
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"accumulator": INT8}, "accumulator"),
+        ({"accumulator": "fp32"}, "accumulator"),
+        ({"psum": "fp32", "entry": "end"}, "psum"),
+    ],
+)
+def test_another_kind_of_accumulator_is_no_accumulation(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(TypeError, match=named):
+        Accumulation(**fields)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"run": 2}, {"descending": True}, {"seed": 1}, {"random_bits": 3}, {"cut": "nearest_even"}],
+    ids=str,
+)
+def test_an_integer_accumulator_has_no_other_choices(field: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(field))):
+        Accumulation(accumulator=IntegerAccumulator(32), **field)
