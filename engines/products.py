@@ -6,11 +6,15 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from halfulp.dtypes import FP32, INT8, FloatFormat, Format, IntFormat
 from halfulp.dtypes.addresses import address
+from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.parameters import INF32, bits32
 from halfulp.dtypes.threads import get_num_threads, parallel, split
+from halfulp.engines.byte_kernels import FOUR, HAS_BYTE_PRODUCTS
+from halfulp.engines.byte_products import byte_product, pack_byte_panels
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
 from halfulp.engines.operands import (
@@ -34,14 +38,17 @@ class Packed:
     high, low   panels [N / 32][K][32]; low holds the low halves of fp32, None for formats that take
                 one pass
     counts      what the cast changed, in the order of `casts.COUNTS`
+    sums        int8 on processors that multiply bytes: `high` holds words of four k there,
+                [N / 32][K / 4][32], and this what `byte_kernels` says of the columns
     """
 
     fmt: Format
     depth: int
     width: int
-    high: Floats
+    high: npt.NDArray[Any]
     low: Floats | None
     counts: Counts
+    sums: npt.NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +154,27 @@ def pack(b: Floats, cast: Cast, transposed: bool) -> Packed:
         for index, piece in enumerate(pieces)
     ]
     parallel(pack_panels, parts)
+    if HAS_BYTE_PRODUCTS and cast.fmt == INT8 and cast.passes == 1:
+        return _pack_bytes(high, depth, width, counts.total())
     return Packed(cast.fmt, depth, width, high, low, counts.total())
+
+
+def _pack_bytes(panels: Floats, depth: int, width: int, counts: Counts) -> Packed:
+    words = uninitialized((len(panels), -(-depth // FOUR), PANEL), np.dtype(np.int32))
+    sums = np.empty((len(panels), PANEL), np.int32)
+    given = address(panels), address(words), address(sums), depth
+    parallel(pack_byte_panels, [(*given, *piece) for piece in split(len(panels), 1, 4)])
+    return Packed(INT8, depth, width, words, None, counts, sums)
+
+
+def _as_floats(b: Packed) -> Packed:
+    """Packed words as float32 panels, for a left operand that is no int8."""
+    if b.sums is None:
+        return b
+    numbers = b.high.view(np.int8).reshape(*b.high.shape, FOUR)
+    rows = numbers.swapaxes(2, 3).reshape(len(b.high), -1, PANEL)
+    panels = np.ascontiguousarray(rows[:, : b.depth], np.float32)
+    return Packed(b.fmt, b.depth, b.width, panels, None, b.counts)
 
 
 def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]]:
@@ -167,21 +194,28 @@ def flat_product(a: Floats, cast: Cast, b: Packed, exit_: Exit, out: Any) -> Cou
     """
     rows = prod(a.shape[:-1])
     flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
+    if cast.passes == 4:
+        b = _as_floats(b)
     low = b.low
     if low is None and cast.passes == 4:
         low = np.zeros_like(b.high)  # tf32 has no low half
     pieces = _pieces(rows, b.high.shape[0], rows * b.depth * b.width)
     counts = Counters(len(pieces))
     left = address(flat), flat.strides[0]
-    right = address(b.high), 0 if low is None else address(low)
+    second = low if b.sums is None else b.sums
+    right = address(b.high), 0 if second is None else address(second)
     places = *left, *right, address(out), b.width * 4, b.depth, b.width
-    leave = cast.passes, *exit_.arguments
+    run: Kernel = product
+    kinds: tuple[int, ...] = cast.arguments
+    leave: tuple[int, ...] = cast.passes, *exit_.arguments
+    if b.sums is not None:  # bytes have one kind of cast, and one pass
+        run, kinds, leave = byte_product, cast.arguments[1:], leave[1:]
     parts = []
     for index, piece in enumerate(pieces):
         # rows that several threads cast are counted by the first of them
-        casts = *cast.arguments, counts.place(index, 0 if piece[2] == 0 else 2)
+        casts = *kinds, counts.place(index, 0 if piece[2] == 0 else 2)
         parts.append((*places, *piece, *casts, *leave, counts.place(index, 1)))
-    parallel(product, parts)
+    parallel(run, parts)
     return counts.total(groups=2)
 
 

@@ -104,7 +104,7 @@ def _row(a: int, b: int, size: int, c: int, panels: int, depth: int, first: int,
 
 
 @device
-def _leave(psum: int, place: int, stride: int, height: int, columns: int, multiplier: int,
+def leave(psum: int, place: int, stride: int, height: int, columns: int, multiplier: int,
            bias: int, given: int, counts: int) -> None:  # fmt: skip
     """Finished sums leave PSUM."""
     scaled = (place, stride, multiplier, 0, bias, 0, place, stride, height, columns,
@@ -154,7 +154,7 @@ def _product(a: int, a_stride: int, b: int, low: int, c: int, c_stride: int, dep
                 if k + block >= depth:
                     shift = group * PANEL_BYTES
                     columns = min(stop * PANEL, width) - group * PANEL
-                    _leave(psum, c + m * c_stride + shift, c_stride, height, columns,
+                    leave(psum, c + m * c_stride + shift, c_stride, height, columns,
                            multiplier + shift, bias + shift, out_given, out_counts)  # fmt: skip
 
 

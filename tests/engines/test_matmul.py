@@ -219,3 +219,23 @@ def test_integer_operands_are_rounded_to_even_and_clamped() -> None:
     got = matmul(x, identity, a_format="int8")
     assert got.tolist() == [[0, 2, -2, 127, 127, -128, 127, -128, 0, 0]]
     assert isinstance(OPERANDS["int8"], IntFormat)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 130, 2049])
+def test_a_packed_int8_serves_other_integers_too(depth: int) -> None:
+    random = np.random.default_rng(depth)
+    b = random.integers(-128, 128, (depth, 35)).astype(np.float32)
+    a = random.integers(-128, 128, (9, depth)).astype(np.float32)
+    packed = NEURONCORE_V2.tensor.pack(b, INT8)
+    for fmt in (INT8, INT16):
+        wanted = matmul(a, b, a_format=fmt, b_format=INT8)
+        got = matmul(a, packed, a_format=fmt, b_format=INT8)
+        assert got.dtype == wanted.dtype
+        assert (got == wanted).all()
+    assert (matmul(a, packed, a_format=INT8) == a.astype(np.int64) @ b.astype(np.int64)).all()
+
+
+def test_int8_sums_wrap_at_32_bits() -> None:
+    a, b = np.full((3, 140_000), -128, np.float32), np.full((140_000, 33), -128, np.float32)
+    got = matmul(a, b, a_format=INT8)
+    assert (got == (140_000 * 2**14 + 2**31) % 2**32 - 2**31).all()
