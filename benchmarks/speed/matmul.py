@@ -17,8 +17,16 @@ import numpy.typing as npt
 import torch
 from measure import Call, Effort, Row, compare, fastest, header, once_for_each, show, write
 
+from halfulp.dtypes import BF16, FP16, FP32
 from halfulp.dtypes.threads import set_num_threads
-from halfulp.engines import NEURONCORE_V2
+from halfulp.engines import (
+    NEURONCORE_V2,
+    PRESETS,
+    Accumulation,
+    IntegerAccumulator,
+    matmul,
+)
+from halfulp.engines.presets import E8M13
 
 SHAPES = (
     (128, 1024, 1024), (128, 1024, 4096), (128, 4096, 1024), (1280, 1024, 1024),
@@ -71,7 +79,7 @@ def attention(effort: Effort) -> list[Row]:
 
 
 def others(effort: Effort, shape: tuple[int, int, int]) -> list[Row]:
-    """Rows whose targets may still be missed: one row, int8, fp32."""
+    """One row, int8, fp32."""
     m, k, n = shape
     a, b, out = _normal(m, k), _normal(k, n), np.empty((m, n), np.float32)
     left, right, result = torch.from_numpy(a), torch.from_numpy(b), torch.empty(m, n)
@@ -95,6 +103,43 @@ def others(effort: Effort, shape: tuple[int, int, int]) -> list[Row]:
     return rows
 
 
+def accumulations(effort: Effort, shape: tuple[int, int, int]) -> list[Row]:
+    """Other accumulators and machines, against the systolic sum of the same operands.
+
+    Their right operand is cast and laid out inside our time, that of the systolic sum before.
+    """
+    m, k, n = shape
+    a, b, out = _normal(m, k), _normal(k, n), np.empty((m, n), np.float32)
+    tile = partial(Accumulation, tile=128, entry="end", psum=FP32)
+    own = {
+        "bf16, each step": (4, "bf16", tile(accumulator=BF16)),
+        "fp16, each step": (4, "fp16", tile(accumulator=FP16)),
+        "fp32 toward zero": (20, "bf16", tile(rounding="toward_zero")),
+        "fp32 in 4 chains": (20, "bf16", tile(chains=4, join="pairwise")),
+        "fp32, rounded products": (20, "fp32", tile(rounds_products=True)),
+        "fp32 to odd": (20, "bf16", tile(rounding="to_odd")),
+        "fp32 stochastic": (20, "bf16", tile(rounding="stochastic")),
+        "bf16 stochastic": (20, "bf16", tile(rounding="stochastic", accumulator=BF16)),
+        "float(8,13) toward zero": (20, "bf16", tile(accumulator=E8M13, rounding="toward_zero")),
+        "fp32 in pairs of 128": (20, "bf16", tile("pairwise", block=128)),
+        "exact, 16 at once": (20, "bf16", Accumulation("exact", block=16)),
+        "int16, each step": (20, "int8", Accumulation(accumulator=IntegerAccumulator(16))),
+    }
+    for name in ("v100-wmma-fp16-fp32", "a100-wmma-bf16-fp32", "h100-wgmma-e4m3fn-fp32"):
+        own[name] = 20, PRESETS[name].a_format.name, PRESETS[name].accumulation
+    systolic = {
+        fmt: partial(tensor.matmul, a, tensor.pack(b, fmt), a_format=fmt, out=out)
+        for fmt in ("bf16", "fp16")
+    }
+    rows = []
+    for name, (must, fmt, accumulation) in own.items():
+        ours = partial(matmul, a, b, accumulation=accumulation, a_format=fmt)
+        theirs = {"systolic": systolic.get(fmt, systolic["bf16"])}
+        rows += compare(f"{name} {m}x{k}x{n}", ours, theirs, effort, must=must)
+        show(rows[-1])
+    return rows
+
+
 def measure(threads: int, tiny: bool) -> list[Row]:
     """Every row, in this process."""
     set_num_threads(threads)
@@ -102,7 +147,8 @@ def measure(threads: int, tiny: bool) -> list[Row]:
     effort = Effort(threads, 1, 0.0) if tiny else Effort(threads, 9, 0.03)
     rows = systolic(effort, ((3, 130, 33),) if tiny else SHAPES)
     rows += attention(effort)
-    return rows + others(effort, (5, 64, 40) if tiny else (128, 1024, 4096))
+    rows += others(effort, (5, 64, 40) if tiny else (128, 1024, 4096))
+    return rows + accumulations(effort, (3, 40, 20) if tiny else (128, 1024, 1024))
 
 
 def main() -> int:
@@ -115,7 +161,6 @@ def main() -> int:
         write(measure(given.inside, given.tiny), given.json)
         return 0
     header(["torch"], given.tiny)
-    print("not yet: accumulators other than fp32 (no such kernels in this version)")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for threads in (1, 2):
