@@ -39,8 +39,8 @@ def reveal(
     checks     questions about random pairs among random ones at the end, which must be answered
                as the tree would
 
-    n - 1 questions for numbers added one after the other in the array's order, up to three times
-    as many in any other, n log n for a balanced tree, n (n - 1) / 2 for one fused addition.
+    n - 1 questions for numbers added one after the other in the array's order, about three times as
+    many if in another, n log2(n) / 2 for a balanced tree, n (n - 1) / 2 for one fused addition.
 
     A sum that loses nothing is one exact addition, "[0 1 2]": its order cannot be seen, for it does
     not matter. One that sorts its numbers by size looks fused or exact. Widths, roundings and
@@ -52,16 +52,22 @@ def reveal(
     """
     n = integer(n, "n", 1, MOST_LEAVES)
     checks = integer(checks, "checks", 0, 1 << 30)
+    probe = Probe(function, n, _numbers(fmt, n, big, one, spacing))
+    probe.refuse_what_is_no_sum()
+    tree, _ = _child(probe, range(n), None, random.Random(0))
+    _verify(probe, tree, checks)
+    return tree
+
+
+def _numbers(
+    fmt: FloatFormat | str, n: int, big: float | None, one: float | None, spacing: float | None
+) -> Magnitudes:
     if big is None or one is None:
         given = magnitudes(fmt, n)
         big, one = given.big if big is None else big, given.one if one is None else one
     numbers = Magnitudes(big, one, spacing)
     numbers.check(n)
-    probe = Probe(function, n, numbers)
-    probe.refuse_what_is_no_sum()
-    tree, _ = _child(probe, range(n), None, random.Random(0))
-    _verify(probe, tree, checks)
-    return tree
+    return numbers
 
 
 def _contradiction(what: str) -> NoTree:
