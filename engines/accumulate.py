@@ -12,8 +12,10 @@ from halfulp.engines.narrow import A_BYTES as A_NARROW
 from halfulp.engines.narrow import B_BYTES as B_NARROW
 from halfulp.engines.narrow import (
     chain,
+    chain_rounded,
     narrow_even,
     narrow_even_ranged,
+    narrow_odd_ranged,
     narrow_ranged,
     shrink,
 )
@@ -36,7 +38,7 @@ from halfulp.engines.wide_packing import close_block, draw, number, open_block, 
 # how a block of products becomes part of the accumulator
 SEQUENTIAL, SEQUENTIAL_ROUNDED, PAIRWISE, TO_ZERO, DOWN, TO_NEAREST, EXACT = range(7)
 # the way of a chain: in float64, or one of `narrow`'s
-WIDE, CHAIN, EVEN, EVEN_RANGED, RANGED = range(5)
+WIDE, CHAIN, CHAIN_ROUNDED, EVEN, EVEN_RANGED, RANGED, ODD_RANGED = range(7)
 APART, PAIRED = 1, 2  # how the chains of a tile meet that start from +0
 
 # the layout of a thread's scratch memory: blocks of float64
@@ -78,10 +80,14 @@ def _narrowly(a: int, b: int, steps: int, narrow: Narrow, how: How) -> None:
     shrink((scratch + _ACC, acc))
     if way == CHAIN:
         chain((a, b, acc, steps))
+    elif way == CHAIN_ROUNDED:
+        chain_rounded((a, b, acc, steps))
     elif way == EVEN:
         narrow_even((a, b, acc, steps, given, wide, zeros))
     elif way == EVEN_RANGED:
         narrow_even_ranged((a, b, acc, steps, given, wide, zeros))
+    elif way == ODD_RANGED:
+        narrow_odd_ranged((a, b, acc, steps, given, wide, zeros))
     else:
         narrow_ranged((a, b, acc, steps, given, wide, zeros))
     open_block((acc, scratch + _ACC))

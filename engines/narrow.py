@@ -6,6 +6,7 @@ second multiply-add, of what is missing, is then not zero.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
 
@@ -18,9 +19,10 @@ from halfulp.engines.grid import Counter
 from halfulp.engines.wide import COLUMNS, LANES, ROWS, Rounder, Units, load_unit
 
 #: Parameters, int64. A sum becomes (sum + add) & keep; to nearest even one more is added where the
-#: bit `place`, the last that is kept, is set or something was lost. `least` and `span` say for
-#: which magnitudes that is right; the others go through float64.
-NARROW = ("add", "keep", "place", "least", "span")
+#: bit `place`, the last that is kept, is set or something was lost; to odd that bit, number
+#: `shift`, is set where something was lost, or stands in the bits `below`. `least` and `span` say
+#: for which magnitudes that is right; the others go through float64.
+NARROW = ("add", "keep", "place", "below", "shift", "least", "span")
 A_BYTES, B_BYTES = 4 * ROWS, 4 * COLUMNS  # of one k
 Given = dict[str, Lanes]
 
@@ -60,20 +62,28 @@ def _slow_function(module: ir.Module) -> ir.Function:
     return function
 
 
-def _quick(a: Lanes, b: Lanes, acc: Lanes, given: Given, even: bool) -> tuple[Lanes, Lanes]:
+def _lost(a: Lanes, b: Lanes, acc: Lanes, total: Lanes) -> Lanes:
+    """Bits that are not all zero where the sum, cut toward zero, lost something."""
+    # what acc - total loses has the sign of what total has lost, so that nothing cancels
+    return a.fma(b, acc - total).bits(I32)
+
+
+def _quick(a: Lanes, b: Lanes, acc: Lanes, given: Given, kind: str) -> tuple[Lanes, Lanes]:
     """The sum cut to float32 and the sum rounded, both as bits."""
     total = a.fma(b, acc)
     bits = total.bits(I32)
+    if kind == "odd":
+        left = (bits & given["below"]) | _lost(a, b, acc, total)
+        up = (left.call("umin", 1) << given["shift"]) | bits
+        return bits, up & given["keep"]
     raised = bits + given["add"]
-    if even:
-        # what acc - total loses has the sign of what total has lost, so that nothing cancels
-        lost = a.fma(b, acc - total).bits(I32)
-        up = ((bits & given["place"]) | lost).differs(0)
-        raised = up.where(raised + 1, raised)
+    if kind == "even":
+        odd = (bits & given["place"]) | _lost(a, b, acc, total)
+        raised = raised + odd.call("umin", 1)
     return bits, raised & given["keep"]
 
 
-def _narrow(even: bool, ranged: bool) -> Callable[[ir.Function], None]:
+def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
     """(a, b, accumulators, steps, parameters, those of float64, zeros)"""
 
     def build(function: ir.Function) -> None:
@@ -81,18 +91,25 @@ def _narrow(even: bool, ranged: bool) -> Callable[[ir.Function], None]:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = _load_given(builder, base)
 
-        def step(x: Lanes, y: Lanes, total: Lanes) -> Lanes:
-            bits, result = _quick(x, y, total, given, even)
+        def step(rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
+            pairs = list(zip(rows, totals, strict=True))
+            found = [_quick(x, y, total, given, kind) for x, total in pairs]
+            results = [result.bits(F32) for _, result in found]
             if not ranged:
-                return result.bits(F32)
+                return results
 
             def slow() -> list[Lanes]:
-                terms = [lanes.value for lanes in (x, y, total)]
-                found = builder.call(_slow_function(builder.module), [*terms, base64, zeros])
-                return [Lanes(builder, found).bits(I32)]
+                function = _slow_function(builder.module)
+                terms = [(x.value, y.value, total.value) for x, total in pairs]
+                calls = [builder.call(function, [*each, base64, zeros]) for each in terms]
+                return [Lanes(builder, call) for call in calls]
 
-            ordinary = ((bits & MAGNITUDE32) - given["least"]) < given["span"]
-            return unless_all(builder, ordinary, [result], slow)[0].bits(F32)
+            ordinary = None
+            for bits, _ in found:
+                inside = ((bits & MAGNITUDE32) - given["least"]) < given["span"]
+                ordinary = inside if ordinary is None else ordinary & inside
+            assert ordinary is not None
+            return unless_all(builder, ordinary, results, slow)
 
         _loop(builder, (a, b, acc, steps), step)
 
@@ -101,7 +118,7 @@ def _narrow(even: bool, ranged: bool) -> Callable[[ir.Function], None]:
 
 def _loop(
     builder: ir.IRBuilder, places_: tuple[ir.Value, ...],
-    step: Callable[[Lanes, Lanes, Lanes], Lanes],
+    step: Callable[[list[Lanes], Lanes, list[Lanes]], list[Lanes]],
 ) -> None:  # fmt: skip
     """Take every k of a chain, and return."""
     a, b, acc, steps = places_
@@ -109,20 +126,32 @@ def _loop(
     loop = Counter(builder, steps, 1, [load(builder, row, F32, COLUMNS) for row in rows])
     right = load(builder, builder.add(b, builder.mul(loop.index, I64(B_BYTES))), F32, COLUMNS)
     left = builder.add(a, builder.mul(loop.index, I64(A_BYTES)))
-    totals = []
+    factors = []
     for row in range(ROWS):
         pointer = builder.inttoptr(builder.add(left, I64(4 * row)), F32.as_pointer())
-        x = Lanes(builder, splat(builder, builder.load(pointer), COLUMNS))
-        totals.append(step(x, right, loop.sums[row]))
+        factors.append(Lanes(builder, splat(builder, builder.load(pointer), COLUMNS)))
+    totals = step(factors, right, loop.sums)
     for lanes, row in zip(loop.close(totals), rows, strict=True):
         store(builder, lanes, row)
     builder.ret_void()
 
 
-def _build_chain(function: ir.Function) -> None:
+def _chained(rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
+    return [x.fma(y, total) for x, total in zip(rows, totals, strict=True)]
+
+
+def _chained_apart(rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
+    return [x * y + total for x, total in zip(rows, totals, strict=True)]
+
+
+def _chain(step: Callable[[list[Lanes], Lanes, list[Lanes]], list[Lanes]]) -> Any:
     """(a, b, accumulators, steps): float32's own sums."""
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    _loop(builder, tuple(function.args), lambda x, y, total: x.fma(y, total))
+
+    def build(function: ir.Function) -> None:
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        _loop(builder, tuple(function.args), step)
+
+    return build
 
 
 def _build_shrink(function: ir.Function) -> None:
@@ -134,10 +163,14 @@ def _build_shrink(function: ir.Function) -> None:
     units.close()
 
 
-chain = native("halfulp_chain", 4, _build_chain)
-narrow_even = native("halfulp_narrow_even", 7, _narrow(True, False), direction=Direction.CUT)
-narrow_even_ranged = native(
-    "halfulp_narrow_even_ranged", 7, _narrow(True, True), direction=Direction.CUT
-)
-narrow_ranged = native("halfulp_narrow_ranged", 7, _narrow(False, True), direction=Direction.CUT)
+def _cutting(name: str, kind: str, ranged: bool) -> Any:
+    return native(name, 7, _narrow(kind, ranged), direction=Direction.CUT)
+
+
+chain = native("halfulp_chain", 4, _chain(_chained))
+chain_rounded = native("halfulp_chain_rounded", 4, _chain(_chained_apart))
+narrow_even = _cutting("halfulp_narrow_even", "even", False)
+narrow_even_ranged = _cutting("halfulp_narrow_even_ranged", "even", True)
+narrow_ranged = _cutting("halfulp_narrow_ranged", "plain", True)
+narrow_odd_ranged = _cutting("halfulp_narrow_odd_ranged", "odd", True)
 shrink = native("halfulp_shrink", 2, _build_shrink)

@@ -116,6 +116,17 @@ class NarrowWay(NamedTuple):
 
 _WIDE = NarrowWay(driver.WIDE, np.zeros(len(NARROW), np.int64))
 _CHAIN = NarrowWay(driver.CHAIN, _WIDE.given)
+_CHAIN_ROUNDED = NarrowWay(driver.CHAIN_ROUNDED, _WIDE.given)
+_WAYS = {
+    Rounding.NEAREST_EVEN: driver.EVEN_RANGED,
+    Rounding.NEAREST_AWAY: driver.RANGED,
+    Rounding.TOWARD_ZERO: driver.RANGED,
+    Rounding.TO_ODD: driver.ODD_RANGED,
+}
+#: Bits of float32 below the accumulator's last place that a rounding needs, if any.
+_NEEDED = {Rounding.NEAREST_EVEN: 1, Rounding.NEAREST_AWAY: 1}
+#: Those that need not know whether something was lost below float32's last place.
+_WITHOUT_LOSS = (Rounding.NEAREST_AWAY, Rounding.TOWARD_ZERO)
 _SMALLEST_EXPONENT = -149  # of float32's last place
 
 
@@ -124,29 +135,28 @@ def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
     """The way for chains of products that are whole multiples of 2^finest."""
     held, rounding = how.accumulator, how.rounding
     assert isinstance(held, FloatFormat)
-    chain = how.order is Order.SEQUENTIAL and not how.rounds_products
-    if not chain or how.extra_exponent_bits or how.flushes_results:
+    if how.order is not Order.SEQUENTIAL or how.extra_exponent_bits or how.flushes_results:
         return _WIDE
-    even = rounding is Rounding.NEAREST_EVEN
-    if held == FP32 and even:
-        return _CHAIN
-    dropped = 23 - held.mantissa_bits
-    served = (Rounding.NEAREST_EVEN, Rounding.NEAREST_AWAY, Rounding.TOWARD_ZERO)
+    if held == FP32 and rounding is Rounding.NEAREST_EVEN:
+        return _CHAIN_ROUNDED if how.rounds_products else _CHAIN
     # what float32 would lose below its last place, nothing would tell
+    told = rounding in _WITHOUT_LOSS or finest >= _SMALLEST_EXPONENT
+    dropped = 23 - held.mantissa_bits
     if (
-        rounding not in served
-        or dropped < (rounding is not Rounding.TOWARD_ZERO)
-        or (even and finest < _SMALLEST_EXPONENT)
+        how.rounds_products
+        or rounding not in _WAYS
+        or dropped < _NEEDED.get(rounding, 0)
+        or (not told)
     ):
         return _WIDE
     half = (1 << dropped) >> 1
     add = {Rounding.NEAREST_EVEN: half - 1, Rounding.NEAREST_AWAY: half}.get(rounding, 0)
     least, largest = bits32(ldexp(1.0, held.emin)), bits32(held.max)
     given = {
-        "add": add, "keep": -(1 << dropped), "place": 1 << dropped, "least": least,
-        "span": max(largest - least + 1, 0),
+        "add": add, "keep": -(1 << dropped), "place": 1 << dropped, "below": (1 << dropped) - 1,
+        "shift": dropped, "least": least, "span": max(largest - least + 1, 0),
     }  # fmt: skip
     # float32's exponents: subnormals are rounded alike, past the largest number is infinity
-    free = even and held == FloatFormat(8, held.mantissa_bits)
-    way = driver.EVEN if free else driver.EVEN_RANGED if even else driver.RANGED
+    free = rounding is Rounding.NEAREST_EVEN and held == FloatFormat(8, held.mantissa_bits)
+    way = driver.EVEN if free else _WAYS[rounding]
     return NarrowWay(way, np.array([given[name] for name in NARROW], np.int64))
