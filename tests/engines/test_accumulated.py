@@ -54,7 +54,8 @@ def test_a_tie_sees_what_lies_far_below_it(fmt: FloatFormat, rounding: Rounding)
     # (1 + i/steps) * (1 + j/steps) is a tie where i * j is steps / 2 modulo steps
     pairs = [(i, j) for i in range(1, steps) for j in range(1, 33) if i * j % steps == steps // 2]
     chosen = rng.choice(np.array(pairs), 40)
-    x, y = (np.float32(1 + chosen / steps)).T
+    factors = (1 + chosen / steps).astype(np.float32)
+    x, y = factors[:, 0], factors[:, 1]
     signs = rng.choice(np.array([-1, 1], np.float32), (2, 40))
     below = np.float32(fmt.smallest_subnormal)
     a = np.stack([signs[0] * below, signs[1] * x], 1)
