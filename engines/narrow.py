@@ -56,7 +56,7 @@ def _slow_function(module: ir.Module) -> ir.Function:
     halves = []
     for half in (0, 1):
         a, b, acc = (_half(Lanes(builder, x), half).convert("fpext", F64) for x in given)
-        halves.append(rounder.sum(a * b, acc, 0).convert("fptrunc", F32).value)
+        halves.append(rounder.added(a * b, acc, 0).convert("fptrunc", F32).value)
     mask = ir.Constant(ir.VectorType(I32, COLUMNS), [I32(i) for i in range(COLUMNS)])
     builder.ret(builder.shuffle_vector(*halves, mask))
     return function

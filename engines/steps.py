@@ -73,7 +73,7 @@ def _sequential(rounds_products: bool) -> Callable[[ir.Function], None]:
         if rounds_products:
             products = [rounder.exact(product, i) for i, product in enumerate(products)]
         sums = zip(loop.sums, products, strict=True)
-        totals = [rounder.sum(product, total, i) for i, (total, product) in enumerate(sums)]
+        totals = [rounder.added(product, total, i) for i, (total, product) in enumerate(sums)]
         _store_unit(builder, loop.close(totals), acc)
         units.close()
 
@@ -95,7 +95,7 @@ def _build_add(function: ir.Function) -> None:
     builder, (x, y, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
     pairs = zip(load_unit(builder, x), load_unit(builder, y), strict=True)
-    sums = [rounder.sum(left, right, i) for i, (left, right) in enumerate(pairs)]
+    sums = [rounder.added(left, right, i) for i, (left, right) in enumerate(pairs)]
     _store_unit(builder, sums, target)
     units.close()
 

@@ -120,7 +120,7 @@ class Rounder:
         """Round a number that is what it seems to be; `vector` is its place in the unit."""
         return self._rounded(total.bits(I64), vector)
 
-    def sum(self, x: Lanes, y: Lanes, vector: int) -> Lanes:
+    def added(self, x: Lanes, y: Lanes, vector: int) -> Lanes:
         """x + y, rounded once; the environment must cut toward zero."""
         total = x + y
         # exact where y is the larger; where x is, what y - total loses has the sign of what total

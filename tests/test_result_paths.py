@@ -70,9 +70,9 @@ METHODS = frozenset(
 ENGINES = frozenset(("tensor", "vector", "scalar", "dma"))
 BUILDERS = frozenset(("builder", "attributes", "_checked"))
 INTEGER_SUMS = frozenset((("engines/operands.py", "sum"),))
-LANES = frozenset(("fma", "sqrt", "umin", "umax", "smin", "smax"))
+LANES = frozenset(("fma", "sqrt", "umin", "umax", "smin", "smax", "sadd.sat"))
 LLVM = re.compile(
-    r"llvm\.($|fma\.|vector\.reduce\.(add|and|umax)\.|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|aarch64\.)"
+    r"llvm\.($|fma\.|vector\.reduce\.(add|and|umax)\.|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|x86\.avx512\.vpdpbusd\.|aarch64\.)"
 )
 LIBRARIES = frozenset(
     ("scipy", "sklearn", "mpmath", "cmath", "statistics", "jax", "cupy", "numexpr")
