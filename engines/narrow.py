@@ -21,8 +21,9 @@ from halfulp.engines.wide import COLUMNS, LANES, ROWS, Rounder, Units, load_unit
 #: Parameters, int64. A sum becomes (sum + add) & keep; to nearest even one more is added where the
 #: bit `place`, the last that is kept, is set or something was lost; to odd that bit, number
 #: `shift`, is set where something was lost, or stands in the bits `below`. `least` and `span` say
-#: for which magnitudes that is right; the others go through float64.
-NARROW = ("add", "keep", "place", "below", "shift", "least", "span")
+#: for which magnitudes that is right; the others go through float64. `one` is 1: of a known one
+#: LLVM would make a comparison, and three operations.
+NARROW = ("add", "keep", "place", "below", "shift", "least", "span", "one")
 A_BYTES, B_BYTES = 4 * ROWS, 4 * COLUMNS  # of one k
 Given = dict[str, Lanes]
 
@@ -74,12 +75,12 @@ def _quick(a: Lanes, b: Lanes, acc: Lanes, given: Given, kind: str) -> tuple[Lan
     bits = total.bits(I32)
     if kind == "odd":
         left = (bits & given["below"]) | _lost(a, b, acc, total)
-        up = (left.call("umin", 1) << given["shift"]) | bits
+        up = (left.call("umin", given["one"]) << given["shift"]) | bits
         return bits, up & given["keep"]
     raised = bits + given["add"]
     if kind == "even":
         odd = (bits & given["place"]) | _lost(a, b, acc, total)
-        raised = raised + odd.call("umin", 1)
+        raised = raised + odd.call("umin", given["one"])
     return bits, raised & given["keep"]
 
 

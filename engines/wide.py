@@ -28,14 +28,15 @@ A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their
 
 #: Parameters of a rounding, int64. Quickly a number x becomes (x + more + add) & keep, where more
 #: takes the bits `more` of (x >> shift) ^ flip: the last place for ties, the sign for directions.
-#: `least` and `span` say which numbers that is right for.
+#: `least` and `span` say which numbers that is right for. `one` is 1: of a known one LLVM would
+#: make a comparison, and three operations.
 ROUNDING = (
-    "shift", "add", "flip", "more", "keep", "least", "span",
+    "shift", "add", "flip", "more", "keep", "least", "span", "one",
     "table", "mantissa", "emin", "max", "over_plus", "over_minus", "flush", "random", "random_bits",
 )  # fmt: skip
 #: Then those of an aligned sum.
 SUM = (*ROUNDING, "tiny_power", "floor_power", "grid")
-_QUICK = ROUNDING[:7]
+_QUICK = ROUNDING[:8]
 INF64 = 0x7FF0000000000000
 _SIGN = 1 << 63
 
@@ -125,7 +126,7 @@ class Rounder:
         total = x + y
         # exact where y is the larger; where x is, what y - total loses has the sign of what total
         # has lost, so that nothing cancels
-        left = (x + (y - total)).bits(I64).call("umin", 1)
+        left = (x + (y - total)).bits(I64).call("umin", self.quick["one"])
         bits = total.bits(I64)
         return self._rounded(bits | left, vector, bits)
 

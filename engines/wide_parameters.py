@@ -70,7 +70,7 @@ def _constants(
     random = rounding is Rounding.STOCHASTIC
     return {
         "shift": quick.shift, "add": quick.add, "flip": quick.flip, "more": quick.more,
-        "keep": -(1 << shift), "least": least,
+        "keep": -(1 << shift), "least": least, "one": 1,
         "span": max(largest - least + 1, 0) if quick.serves else 0,
         "table": 0 if random else TRUTH_TABLES[rounding], "mantissa": m, "emin": emin,
         "max": largest, "over_plus": plus, "over_minus": minus, "flush": int(how.flushes_results),
@@ -154,7 +154,7 @@ def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
     least, largest = bits32(ldexp(1.0, held.emin)), bits32(held.max)
     given = {
         "add": add, "keep": -(1 << dropped), "place": 1 << dropped, "below": (1 << dropped) - 1,
-        "shift": dropped, "least": least, "span": max(largest - least + 1, 0),
+        "shift": dropped, "least": least, "span": max(largest - least + 1, 0), "one": 1,
     }  # fmt: skip
     # float32's exponents: subnormals are rounded alike, past the largest number is infinity
     free = rounding is Rounding.NEAREST_EVEN and held == FloatFormat(8, held.mantissa_bits)
