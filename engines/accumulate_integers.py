@@ -3,13 +3,13 @@
 from halfulp.dtypes.jit import device, kernel
 from halfulp.dtypes.natives import unpack
 from halfulp.engines.grid import clear, move
-from halfulp.engines.steps import (
+from halfulp.engines.integer_steps import (
     integer_check_saturate,
     integer_check_wrap,
     integer_steps_saturate,
     integer_steps_wrap,
-    zero_block,
 )
+from halfulp.engines.steps import zero_block
 from halfulp.engines.wide import A_BYTES, B_BYTES, BLOCK_BYTES, COLUMNS, ROWS
 from halfulp.engines.wide_packing import (
     spread_columns,

@@ -11,7 +11,8 @@ from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.noise import signed64
 from halfulp.dtypes.threads import parallel, split
-from halfulp.engines import accumulate as driver
+from halfulp.engines import accumulate_chains as driver
+from halfulp.engines.accumulate import accumulate
 from halfulp.engines.accumulate_integers import (
     accumulate_integers,
 )
@@ -170,7 +171,7 @@ def _floats(
     if narrow.way == driver.WIDE:
         left = widen(left, bits64(ldexp(1.0, a_format.emin)))
         right = widen(right, bits64(ldexp(1.0, b_format.emin)))
-    _run(driver.accumulate, (*left.places, *right.places), start, out, shape, more)
+    _run(accumulate, (*left.places, *right.places), start, out, shape, more)
     return out
 
 

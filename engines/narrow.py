@@ -16,16 +16,19 @@ from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.natives import native
 from halfulp.dtypes.parameters import MAGNITUDE32
 from halfulp.engines.grid import Counter
-from halfulp.engines.wide import COLUMNS, LANES, ROWS, Rounder, Units, load_unit
+from halfulp.engines.wide import COLUMNS, LANES, NOISE_BYTES, ROWS, Rounder, Units, load_unit
 
 #: Parameters, int64. A sum becomes (sum + add) & keep; to nearest even one more is added where the
 #: bit `place`, the last that is kept, is set or something was lost; to odd that bit, number
-#: `shift`, is set where something was lost, or stands in the bits `below`. `least` and `span` say
+#: `shift`, is set where something was lost, or stands in the bits `below`; at random, noise is
+#: added, `shift` places up. `least` and `span` say
 #: for which magnitudes that is right; the others go through float64. `one` is 1: of a known one
 #: LLVM would make a comparison, and three operations.
 NARROW = ("add", "keep", "place", "below", "shift", "least", "span", "one")
 A_BYTES, B_BYTES = 4 * ROWS, 4 * COLUMNS  # of one k
 Given = dict[str, Lanes]
+#: step(k, a number of each row of A, a row of B, sums) -> sums
+Step = Callable[[ir.Value, list[Lanes], Lanes, list[Lanes]], list[Lanes]]
 
 
 def _load_given(builder: ir.IRBuilder, base: ir.Value) -> Given:
@@ -43,7 +46,7 @@ def _half(x: Lanes, half: int) -> Lanes:
 
 
 def _slow_function(module: ir.Module) -> ir.Function:
-    """(a, b, accumulators, float64 parameters, zeros): the step in float64, for every number."""
+    """(a, b, accumulators, float64 parameters, noise): the step in float64, for every number."""
     name = "halfulp_narrow_slowly"
     if name in module.globals:
         return module.globals[name]
@@ -52,12 +55,12 @@ def _slow_function(module: ir.Module) -> ir.Function:
     function.linkage = "internal"
     function.attributes.add("noinline")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    *given, base, zeros = function.args
-    rounder = Rounder(builder, base, zeros)
+    *given, base, noise = function.args
+    rounder = Rounder(builder, base, noise)
     halves = []
     for half in (0, 1):
         a, b, acc = (_half(Lanes(builder, x), half).convert("fpext", F64) for x in given)
-        halves.append(rounder.added(a * b, acc, 0).convert("fptrunc", F32).value)
+        halves.append(rounder.added(a * b, acc, half).convert("fptrunc", F32).value)
     mask = ir.Constant(ir.VectorType(I32, COLUMNS), [I32(i) for i in range(COLUMNS)])
     builder.ret(builder.shuffle_vector(*halves, mask))
     return function
@@ -84,17 +87,30 @@ def _quick(a: Lanes, b: Lanes, acc: Lanes, given: Given, kind: str) -> tuple[Lan
     return bits, raised & given["keep"]
 
 
+def _noisy(a: Lanes, b: Lanes, acc: Lanes, noise: Lanes, given: Given) -> tuple[Lanes, Lanes]:
+    """The same with random bits below the last place."""
+    bits = a.fma(b, acc).bits(I32)
+    return bits, (bits + (noise << given["shift"])) & given["keep"]
+
+
 def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
-    """(a, b, accumulators, steps, parameters, those of float64, zeros)"""
+    """(a, b, accumulators, steps, parameters, those of float64, noise of the first step)"""
 
     def build(function: ir.Function) -> None:
-        a, b, acc, steps, base, base64, zeros = function.args
+        a, b, acc, steps, base, base64, noise = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        given = _load_given(builder, base)
+        given, noisy = _load_given(builder, base), kind == "noisy"
 
-        def step(rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
+        def step(k: ir.Value, rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
             pairs = list(zip(rows, totals, strict=True))
-            found = [_quick(x, y, total, given, kind) for x, total in pairs]
+            own = builder.add(noise, builder.mul(k, I64(NOISE_BYTES))) if noisy else noise
+            drawn = [builder.add(own, I64(4 * COLUMNS * row)) for row in range(ROWS)]
+            found = [
+                _noisy(x, y, total, load(builder, place, I32, COLUMNS), given)
+                if noisy
+                else _quick(x, y, total, given, kind)
+                for (x, total), place in zip(pairs, drawn, strict=True)
+            ]
             results = [result.bits(F32) for _, result in found]
             if not ranged:
                 return results
@@ -102,7 +118,10 @@ def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
             def slow() -> list[Lanes]:
                 function = _slow_function(builder.module)
                 terms = [(x.value, y.value, total.value) for x, total in pairs]
-                calls = [builder.call(function, [*each, base64, zeros]) for each in terms]
+                calls = [
+                    builder.call(function, [*each, base64, place])
+                    for each, place in zip(terms, drawn, strict=True)
+                ]
                 return [Lanes(builder, call) for call in calls]
 
             ordinary = None
@@ -119,7 +138,7 @@ def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
 
 def _loop(
     builder: ir.IRBuilder, places_: tuple[ir.Value, ...],
-    step: Callable[[list[Lanes], Lanes, list[Lanes]], list[Lanes]],
+    step: Step,
 ) -> None:  # fmt: skip
     """Take every k of a chain, and return."""
     a, b, acc, steps = places_
@@ -131,21 +150,21 @@ def _loop(
     for row in range(ROWS):
         pointer = builder.inttoptr(builder.add(left, I64(4 * row)), F32.as_pointer())
         factors.append(Lanes(builder, splat(builder, builder.load(pointer), COLUMNS)))
-    totals = step(factors, right, loop.sums)
+    totals = step(loop.index, factors, right, loop.sums)
     for lanes, row in zip(loop.close(totals), rows, strict=True):
         store(builder, lanes, row)
     builder.ret_void()
 
 
-def _chained(rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
+def _chained(k: ir.Value, rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
     return [x.fma(y, total) for x, total in zip(rows, totals, strict=True)]
 
 
-def _chained_apart(rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
+def _chained_apart(k: ir.Value, rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
     return [x * y + total for x, total in zip(rows, totals, strict=True)]
 
 
-def _chain(step: Callable[[list[Lanes], Lanes, list[Lanes]], list[Lanes]]) -> Any:
+def _chain(step: Step) -> Any:
     """(a, b, accumulators, steps): float32's own sums."""
 
     def build(function: ir.Function) -> None:
@@ -153,6 +172,29 @@ def _chain(step: Callable[[list[Lanes], Lanes, list[Lanes]], list[Lanes]]) -> An
         _loop(builder, tuple(function.args), step)
 
     return build
+
+
+def _build_product(function: ir.Function) -> None:
+    """(a, b, target): of one k, float32's own."""
+    a, b, target = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    right = load(builder, b, F32, COLUMNS)
+    for row in range(ROWS):
+        pointer = builder.inttoptr(builder.add(a, I64(4 * row)), F32.as_pointer())
+        left = Lanes(builder, splat(builder, builder.load(pointer), COLUMNS))
+        store(builder, left * right, builder.add(target, I64(B_BYTES * row)))
+    builder.ret_void()
+
+
+def _build_add(function: ir.Function) -> None:
+    """(x, y, target): float32's own sums of blocks."""
+    x, y, target = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    for row in range(ROWS):
+        left, right, place = (builder.add(base, I64(B_BYTES * row)) for base in (x, y, target))
+        total = load(builder, left, F32, COLUMNS) + load(builder, right, F32, COLUMNS)
+        store(builder, total, place)
+    builder.ret_void()
 
 
 def _build_shrink(function: ir.Function) -> None:
@@ -173,5 +215,8 @@ chain_rounded = native("halfulp_chain_rounded", 4, _chain(_chained_apart))
 narrow_even = _cutting("halfulp_narrow_even", "even", False)
 narrow_even_ranged = _cutting("halfulp_narrow_even_ranged", "even", True)
 narrow_ranged = _cutting("halfulp_narrow_ranged", "plain", True)
+narrow_noisy_ranged = _cutting("halfulp_narrow_noisy_ranged", "noisy", True)
 narrow_odd_ranged = _cutting("halfulp_narrow_odd_ranged", "odd", True)
+product_single = native("halfulp_product_single", 3, _build_product, guarded=False)
+add_single = native("halfulp_add_single", 3, _build_add, guarded=False)
 shrink = native("halfulp_shrink", 2, _build_shrink)

@@ -6,12 +6,13 @@ round is `wide.Rounder`'s. All arguments are int64: addresses and counts.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from llvmlite import ir
 
 from halfulp.dtypes.direction import Direction
-from halfulp.dtypes.lanes import F64, I64, Lanes, constant, load, splat, store
+from halfulp.dtypes.lanes import F64, I64, Lanes, constant, declare, load, store
 from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.natives import native
 from halfulp.engines.grid import Counter
@@ -21,6 +22,7 @@ from halfulp.engines.wide import (
     COLUMNS,
     INF64,
     LANES,
+    NOISE_BYTES,
     ROUNDING,
     ROWS,
     SUM,
@@ -58,54 +60,57 @@ class _Operands:
         return [x * y for x in left for y in right]
 
 
-def _store_unit(builder: ir.IRBuilder, vectors: Vectors, base: ir.Value) -> None:
+def store_unit(builder: ir.IRBuilder, vectors: Vectors, base: ir.Value) -> None:
     for lanes, place in zip(vectors, places(builder, base), strict=True):
         store(builder, lanes, place)
 
 
-def _sequential(rounds_products: bool) -> Callable[[ir.Function], None]:
+def _sequential(rounds_products: bool, noisy: bool = False) -> Callable[[ir.Function], None]:
     def build(function: ir.Function) -> None:
-        units = Units(function, "a-x--x")
+        units = Units(function, "a-x--f")
         builder, (a, b, acc, steps, given, noise) = units.builder, units.arguments
-        rounder = Rounder(builder, given, noise).prepare()
+        rounder = Rounder(builder, given, noise, noisy).prepare()
         loop = Counter(builder, steps, 1, load_unit(builder, acc))
+        if noisy:  # a word for each step
+            word = builder.mul(loop.index, I64(NOISE_BYTES))
+            rounder = replace(rounder, noise=builder.add(noise, word))
         products = _Operands(builder, a, b, loop.index).products()
         if rounds_products:
             products = [rounder.exact(product, i) for i, product in enumerate(products)]
         sums = zip(loop.sums, products, strict=True)
         totals = [rounder.added(product, total, i) for i, (total, product) in enumerate(sums)]
-        _store_unit(builder, loop.close(totals), acc)
+        store_unit(builder, loop.close(totals), acc)
         units.close()
 
     return build
 
 
 def _build_product(function: ir.Function) -> None:
-    units = Units(function, "a-x-x")
+    units = Units(function, "a-x-f")
     builder, (a, b, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
     products = _Operands(builder, a, b, I64(0)).products()
     rounded = [rounder.exact(product, i) for i, product in enumerate(products)]
-    _store_unit(builder, rounded, target)
+    store_unit(builder, rounded, target)
     units.close()
 
 
 def _build_add(function: ir.Function) -> None:
-    units = Units(function, "xxx-x")
+    units = Units(function, "xxx-f")
     builder, (x, y, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
     pairs = zip(load_unit(builder, x), load_unit(builder, y), strict=True)
     sums = [rounder.added(left, right, i) for i, (left, right) in enumerate(pairs)]
-    _store_unit(builder, sums, target)
+    store_unit(builder, sums, target)
     units.close()
 
 
 def _build_round(function: ir.Function) -> None:
-    units = Units(function, "xx-x")
+    units = Units(function, "xx-f")
     builder, (source, target, given, noise) = units.builder, units.arguments
     rounder = Rounder(builder, given, noise)
     rounded = [rounder.exact(x, i) for i, x in enumerate(load_unit(builder, source))]
-    _store_unit(builder, rounded, target)
+    store_unit(builder, rounded, target)
     units.close()
 
 
@@ -198,7 +203,7 @@ def _fused(signed: bool) -> Callable[[ir.Function], None]:
     """fused((a, b, accumulators, products, of a block, parameters, noise))"""
 
     def build(function: ir.Function) -> None:
-        units = Units(function, "a-x---x")
+        units = Units(function, "a-x---f")
         builder, (a, b, acc, steps, block, base, noise) = units.builder, units.arguments
         given = load_wide(builder, base, SUM, SUM[len(ROUNDING) :])
         rounder = Rounder(builder, base, noise).prepare()
@@ -213,76 +218,34 @@ def _fused(signed: bool) -> Callable[[ir.Function], None]:
         )
         totals, _ = _Aligned(builder, at, length, given, signed).total(loop.sums, False)
         rounded = [rounder.exact(total, i) for i, total in enumerate(totals)]
-        _store_unit(builder, loop.close(rounded), acc)
+        store_unit(builder, loop.close(rounded), acc)
         units.close()
 
     return build
 
 
 def _build_sum(function: ir.Function) -> None:
-    """sums((a, b, accumulators, products, parameters, target, lost)): what an exact sum is, if no
-    term lost anything; `lost` gets int64 that are not 0 where one did."""
-    units = Units(function, "a-x--xx")
-    builder, (a, b, acc, steps, base, target, lost) = units.builder, units.arguments
+    """sums((a, b, accumulators, products, parameters, target, lost, any)): what an exact sum is, if
+    no term lost anything; `lost` gets int64 that are not 0 where one did, so does `any`."""
+    units = Units(function, "a-x--xx-")
+    builder, (a, b, acc, steps, base, target, lost, found) = units.builder, units.arguments
     given = load_wide(builder, base, SUM, SUM[len(ROUNDING) :])
     aligned = _Aligned(builder, (a, b), steps, given, True)
     totals, losses = aligned.total(load_unit(builder, acc), True)
-    _store_unit(builder, totals, target)
-    _store_unit(builder, losses, lost)
+    store_unit(builder, totals, target)
+    store_unit(builder, losses, lost)
+    together = losses[0]
+    for loss in losses[1:]:
+        together = together | loss
+    reduce = declare(
+        builder.module,
+        f"llvm.vector.reduce.umax.v{LANES}i64",
+        ir.FunctionType(I64, [together.value.type]),
+    )
+    place = builder.inttoptr(found, I64.as_pointer())
+    before = builder.load(place)
+    builder.store(builder.or_(before, builder.call(reduce, [together.value])), place)
     units.close()
-
-
-def _limited(x: Lanes, shift: Lanes, low: Lanes, high: Lanes, saturate: bool) -> Lanes:
-    if saturate:
-        return x.call("smax", low).call("smin", high)
-    return (x << shift).arithmetic_shift(shift)
-
-
-def _limits(builder: ir.IRBuilder, *values: ir.Value) -> Vectors:
-    return [Lanes(builder, splat(builder, value, LANES)) for value in values]
-
-
-def _integer_steps(saturate: bool) -> Callable[[ir.Function], None]:
-    """(a, b, accumulators, steps, shift, low, high): exact products, limited after each."""
-
-    def build(function: ir.Function) -> None:
-        units = Units(function, "a-x----")
-        builder, (a, b, acc, steps, *limits) = units.builder, units.arguments
-        shift, low, high = _limits(builder, *limits)
-        loop = Counter(builder, steps, 1, load_unit(builder, acc, I64))
-        at = builder.add(a, builder.mul(loop.index, I64(A_BYTES)))
-        over = builder.add(b, builder.mul(loop.index, I64(B_BYTES)))
-        right = [load(builder, builder.add(over, I64(64 * v)), I64, LANES) for v in range(VECTORS)]
-        totals = []
-        for row in range(UNIT_ROWS):
-            pointer = builder.inttoptr(builder.add(at, I64(8 * row)), I64.as_pointer())
-            left = Lanes(builder, splat(builder, builder.load(pointer), LANES))
-            for v, column in enumerate(right):
-                total, product = loop.sums[row * VECTORS + v], left * column
-                total = total.call("sadd.sat", product) if saturate else total + product
-                totals.append(_limited(total, shift, low, high, saturate))
-        _store_unit(builder, loop.close(totals), acc)
-        units.close()
-
-    return build
-
-
-def _integer_check(saturate: bool) -> Callable[[ir.Function], None]:
-    """(accumulators, sums, shift, low, high): add exact sums, then limit."""
-
-    def build(function: ir.Function) -> None:
-        units = Units(function, "xx---")
-        builder, (acc, sums, *limits) = units.builder, units.arguments
-        shift, low, high = _limits(builder, *limits)
-        pairs = zip(load_unit(builder, acc, I64), load_unit(builder, sums, I64), strict=True)
-        totals = []
-        for total, more in pairs:
-            joined = total.call("sadd.sat", more) if saturate else total + more
-            totals.append(_limited(joined, shift, low, high, saturate))
-        _store_unit(builder, totals, acc)
-        units.close()
-
-    return build
 
 
 def _build_zero(function: ir.Function) -> None:
@@ -300,6 +263,8 @@ def _cutting(name: str, arguments: int, build: Callable[[ir.Function], None]) ->
 #: sequential((a, b, accumulators, steps, parameters, noise))
 sequential = _cutting("halfulp_sequential", 6, _sequential(False))
 sequential_rounded = _cutting("halfulp_sequential_rounded", 6, _sequential(True))
+#: sequential_noisy((a, b, accumulators, at most four steps, parameters, noise of the first))
+sequential_noisy = _cutting("halfulp_sequential_noisy", 6, _sequential(False, True))
 #: product((a, b, target, parameters, noise)): of one k, rounded
 product = _cutting("halfulp_wide_product", 5, _build_product)
 #: add((x, y, target, parameters, noise))
@@ -311,10 +276,6 @@ round_block = _cutting("halfulp_wide_round", 4, _build_round)
 fused_to_zero = _cutting("halfulp_fused_to_zero", 7, _fused(True))
 fused_down = _cutting("halfulp_fused_down", 7, _fused(False))
 fused_to_nearest = native("halfulp_fused_to_nearest", 7, _fused(False))
-sums = _cutting("halfulp_exact_sums", 7, _build_sum)
-integer_steps_wrap = native("halfulp_integer_steps_wrap", 7, _integer_steps(False))
-integer_steps_saturate = native("halfulp_integer_steps_saturate", 7, _integer_steps(True))
-integer_check_wrap = native("halfulp_integer_check_wrap", 5, _integer_check(False))
-integer_check_saturate = native("halfulp_integer_check_saturate", 5, _integer_check(True))
+sums = _cutting("halfulp_exact_sums", 8, _build_sum)
 #: zero_block((target))
 zero_block = native("halfulp_zero_block", 1, _build_zero, guarded=False)

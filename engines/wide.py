@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite import ir
 
 from halfulp.dtypes.codec64 import Parts, power_of_two
-from halfulp.dtypes.lanes import F64, I64, Lanes, load, splat
+from halfulp.dtypes.lanes import F64, I32, I64, Lanes, load, splat
 from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.parameters import MAGNITUDE64
 from halfulp.engines.grid import Counter, offset
@@ -24,19 +24,20 @@ UNIT_ROWS = 4  # of those whose running sums are in registers
 VECTORS = COLUMNS // LANES
 BLOCK_BYTES = ROWS * COLUMNS * 8  # of such a block of numbers
 UNIT_BYTES = UNIT_ROWS * COLUMNS * 8
+NOISE_BYTES = ROWS * COLUMNS * 4  # of a random word for each output of a block
 A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their powers
 
 #: Parameters of a rounding, int64. Quickly a number x becomes (x + more + add) & keep, where more
 #: takes the bits `more` of (x >> shift) ^ flip: the last place for ties, the sign for directions.
 #: `least` and `span` say which numbers that is right for. `one` is 1: of a known one LLVM would
-#: make a comparison, and three operations.
+#: make a comparison, and three operations. At random x becomes (x + (noise << noise_shift)) & keep.
 ROUNDING = (
-    "shift", "add", "flip", "more", "keep", "least", "span", "one",
+    "shift", "add", "flip", "more", "keep", "least", "span", "one", "noise_shift",
     "table", "mantissa", "emin", "max", "over_plus", "over_minus", "flush", "random", "random_bits",
 )  # fmt: skip
 #: Then those of an aligned sum.
 SUM = (*ROUNDING, "tiny_power", "floor_power", "grid")
-_QUICK = ROUNDING[:8]
+_QUICK = ROUNDING[:9]
 INF64 = 0x7FF0000000000000
 _SIGN = 1 << 63
 
@@ -91,7 +92,7 @@ def _slow_function(module: ir.Module) -> ir.Function:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     x, base, noise = function.args
     given = load_wide(builder, base, ROUNDING, ROUNDING)
-    drawn = load(builder, noise, I64, LANES)
+    drawn = load(builder, noise, I32, LANES).convert("zext", I64)
     builder.ret(_round_slowly(Lanes(builder, x), given, drawn).value)
     return function
 
@@ -101,12 +102,14 @@ class Rounder:
     """Rounds sums in a builder.
 
     base    address of the parameters
-    noise   address of random bits for each output of a unit; read when the rounding is stochastic
+    noise   address of random bits, int32, for each output of a unit
+    noisy   whether the quick way takes them; the slow one asks the parameters
     """
 
     builder: ir.IRBuilder
     base: ir.Value
     noise: ir.Value
+    noisy: bool = False
 
     @cached_property
     def quick(self) -> dict[str, Lanes]:
@@ -132,7 +135,12 @@ class Rounder:
 
     def _rounded(self, odd: Lanes, vector: int, bits: Lanes | None = None) -> Lanes:
         given, builder = self.quick, self.builder
-        more = (odd.arithmetic_shift(given["shift"]) ^ given["flip"]) & given["more"]
+        place = builder.add(self.noise, I64(4 * LANES * vector))
+        if self.noisy:
+            noise = load(builder, place, I32, LANES).convert("zext", I64)
+            more = noise << given["noise_shift"]
+        else:
+            more = (odd.arithmetic_shift(given["shift"]) ^ given["flip"]) & given["more"]
         quick = (odd + more + given["add"]) & given["keep"]
         ordinary = ((odd & MAGNITUDE64) - given["least"]) < given["span"]
 
@@ -140,7 +148,6 @@ class Rounder:
             x = odd
             if bits is not None:  # an infinity has nothing below it
                 x = ((bits & MAGNITUDE64) >= INF64).where(bits, odd)
-            place = builder.add(self.noise, I64(8 * LANES * vector))
             function = _slow_function(builder.module)
             return [Lanes(builder, builder.call(function, [x.value, self.base, place]))]
 

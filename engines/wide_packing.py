@@ -10,10 +10,10 @@ from halfulp.dtypes.parameters import NAN32
 from halfulp.dtypes.philox import rounds
 from halfulp.engines.grid import Counter
 from halfulp.engines.wide import (
-    BLOCK_BYTES,
     COLUMNS,
     INF64,
     LANES,
+    NOISE_BYTES,
     ROWS,
     VECTORS,
     WILD_POWER,
@@ -112,10 +112,11 @@ def _build_draw(function: ir.Function) -> None:
     unwanted = Lanes(builder, splat(builder, drop, LANES))
     loop = Counter(builder, I64(ROWS * VECTORS), 1)
     shift = builder.mul(loop.index, I64(8 * LANES))
+    half = builder.mul(loop.index, I64(4 * LANES))
     output = load(builder, builder.add(numbers, shift), I64, LANES)
     for word, lanes in enumerate(rounds([output & _LOW, output >> 32, *steps], key)):
-        place = builder.add(builder.add(target, shift), I64(word * BLOCK_BYTES))
-        store(builder, (lanes & _LOW) >> unwanted, place)
+        place = builder.add(builder.add(target, half), I64(word * NOISE_BYTES))
+        store(builder, ((lanes & _LOW) >> unwanted).convert("trunc", I32), place)
     loop.close()
     builder.ret_void()
 
@@ -148,7 +149,7 @@ spread_columns = native("halfulp_spread_columns", 3, _spread(COLUMNS), guarded=F
 open_block = native("halfulp_open_block", 2, _build_open)
 #: close_block((source, target)): back, exact; every NaN canonical
 close_block = native("halfulp_close_block", 2, _build_close)
-#: draw((numbers, step, seed, drop, target)): a block of int64 for each word
+#: draw((numbers, step, seed, drop, target)): NOISE_BYTES of int32 for each word
 draw = native("halfulp_draw", 5, _build_draw, guarded=False)
 #: number((target, first, of a row))
 number = native("halfulp_number", 3, _build_number, guarded=False)

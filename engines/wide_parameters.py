@@ -10,7 +10,7 @@ import numpy.typing as npt
 from halfulp.dtypes import FP32, FloatFormat, Rounding
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.rounding import TRUTH_TABLES, stays_finite
-from halfulp.engines import accumulate as driver
+from halfulp.engines import accumulate_chains as driver
 from halfulp.engines.accumulation import Accumulation, Order
 from halfulp.engines.narrow import NARROW
 from halfulp.engines.wide import INF64, ROUNDING, SUM
@@ -47,7 +47,9 @@ def _quick(rounding: Rounding, dropped: int) -> _Quick:
             return _Quick(63, 0, -1, all_)
         case Rounding.TOWARD_NEGATIVE:
             return _Quick(63, 0, 0, all_)
-        case Rounding.TO_ODD | Rounding.STOCHASTIC:
+        case Rounding.STOCHASTIC:
+            return _Quick(0, 0, 0, 0)
+        case Rounding.TO_ODD:
             return _Quick(0, 0, 0, 0, serves=False)
 
 
@@ -71,6 +73,7 @@ def _constants(
     return {
         "shift": quick.shift, "add": quick.add, "flip": quick.flip, "more": quick.more,
         "keep": -(1 << shift), "least": least, "one": 1,
+        "noise_shift": shift - how.random_bits if random else 0,
         "span": max(largest - least + 1, 0) if quick.serves else 0,
         "table": 0 if random else TRUTH_TABLES[rounding], "mantissa": m, "emin": emin,
         "max": largest, "over_plus": plus, "over_minus": minus, "flush": int(how.flushes_results),
@@ -117,44 +120,48 @@ class NarrowWay(NamedTuple):
 _WIDE = NarrowWay(driver.WIDE, np.zeros(len(NARROW), np.int64))
 _CHAIN = NarrowWay(driver.CHAIN, _WIDE.given)
 _CHAIN_ROUNDED = NarrowWay(driver.CHAIN_ROUNDED, _WIDE.given)
+_PAIRS = NarrowWay(driver.PAIRS, _WIDE.given)
 _WAYS = {
     Rounding.NEAREST_EVEN: driver.EVEN_RANGED,
     Rounding.NEAREST_AWAY: driver.RANGED,
     Rounding.TOWARD_ZERO: driver.RANGED,
     Rounding.TO_ODD: driver.ODD_RANGED,
+    Rounding.STOCHASTIC: driver.NOISY_RANGED,
 }
 #: Bits of float32 below the accumulator's last place that a rounding needs, if any.
 _NEEDED = {Rounding.NEAREST_EVEN: 1, Rounding.NEAREST_AWAY: 1}
 #: Those that need not know whether something was lost below float32's last place.
-_WITHOUT_LOSS = (Rounding.NEAREST_AWAY, Rounding.TOWARD_ZERO)
+_WITHOUT_LOSS = (Rounding.NEAREST_AWAY, Rounding.TOWARD_ZERO, Rounding.STOCHASTIC)
 _SMALLEST_EXPONENT = -149  # of float32's last place
 
 
 @functools.lru_cache(256)
 def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
-    """The way for chains of products that are whole multiples of 2^finest."""
+    """The way for products that are whole multiples of 2^finest."""
     held, rounding = how.accumulator, how.rounding
     assert isinstance(held, FloatFormat)
-    if how.order is not Order.SEQUENTIAL or how.extra_exponent_bits or how.flushes_results:
+    if how.extra_exponent_bits or how.flushes_results:
+        return _WIDE
+    if how.order is Order.PAIRWISE and held == FP32 and rounding is Rounding.NEAREST_EVEN:
+        return _PAIRS
+    if how.order is not Order.SEQUENTIAL:
         return _WIDE
     if held == FP32 and rounding is Rounding.NEAREST_EVEN:
         return _CHAIN_ROUNDED if how.rounds_products else _CHAIN
     # what float32 would lose below its last place, nothing would tell
     told = rounding in _WITHOUT_LOSS or finest >= _SMALLEST_EXPONENT
     dropped = 23 - held.mantissa_bits
-    if (
-        how.rounds_products
-        or rounding not in _WAYS
-        or dropped < _NEEDED.get(rounding, 0)
-        or (not told)
-    ):
+    stochastic = rounding is Rounding.STOCHASTIC
+    needed = how.random_bits if stochastic else _NEEDED.get(rounding, 0)
+    if how.rounds_products or rounding not in _WAYS or dropped < needed or not told:
         return _WIDE
     half = (1 << dropped) >> 1
     add = {Rounding.NEAREST_EVEN: half - 1, Rounding.NEAREST_AWAY: half}.get(rounding, 0)
     least, largest = bits32(ldexp(1.0, held.emin)), bits32(held.max)
     given = {
         "add": add, "keep": -(1 << dropped), "place": 1 << dropped, "below": (1 << dropped) - 1,
-        "shift": dropped, "least": least, "span": max(largest - least + 1, 0), "one": 1,
+        "shift": dropped - how.random_bits if stochastic else dropped,
+        "least": least, "span": max(largest - least + 1, 0), "one": 1,
     }  # fmt: skip
     # float32's exponents: subnormals are rounded alike, past the largest number is infinity
     free = rounding is Rounding.NEAREST_EVEN and held == FloatFormat(8, held.mantissa_bits)
