@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import halfulp
-from halfulp.study import conformance_command, format_commands, reveal_command, verify_command
+from halfulp.study import (
+    conformance_command,
+    format_commands,
+    probe_command,
+    reveal_command,
+    verify_command,
+)
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 
 if TYPE_CHECKING:
@@ -233,6 +239,7 @@ def chips() -> None:
 
 app.command("verify", epilog=_examples(*verify_command.EXAMPLES))(verify_command.verify)
 app.add_typer(conformance_command.command(_examples), name="conformance")
+app.add_typer(probe_command.command(_examples), name="probe")
 app.command("reveal", epilog=_examples(*reveal_command.EXAMPLES))(reveal_command.reveal)
 
 
