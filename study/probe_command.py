@@ -61,10 +61,9 @@ def write(
     one. With --every it will hardly do so.
     """
     from halfulp.engines.alternative_inputs import inputs
-    from halfulp.engines.alternatives import classes, table, telling
+    from halfulp.engines.alternatives import telling
     from halfulp.study import cli, probe_files
     from halfulp.study.files import FileNotWritten
-    from halfulp.study.probe_verdict import joined
 
     if format not in probe_files.FORMATS:
         cli.usage("--format", f"{format!r}; allowed: {', '.join(probe_files.FORMATS)}")
@@ -79,12 +78,7 @@ def write(
         probe_files.write(file, probe)
     except FileNotWritten as error:
         cli.fail(str(error))
-    groups = classes(table(probe.inputs, found), found)
-    lines = [_title(file, probe, len(groups)), f"sha256 {probe.sha256}", "", "inputs:"]
-    lines += [f"  {number} {name}" for number, name in enumerate(probe.inputs.names, 1)]
-    alike = [f"  {joined(group)}" for group in groups if len(group) > 1]
-    lines += ["not told apart by these inputs:"] * bool(alike) + alike
-    cli.say("\n".join([*lines, "", probe.run()]) + "\n")
+    cli.say(_written(file, probe))
 
 
 def ask(
@@ -133,10 +127,7 @@ def read(
     Ends with 0 when exactly one class of candidates remains, with 1 when none or several do, with 2
     when the files are not what they should be.
     """
-    from json import dumps
-
     from halfulp.study import cli, probe_answers
-    from halfulp.study.files import FileNotWritten, write_whole
     from halfulp.study.probe_verdict import verdict
 
     probe = _probe(file)
@@ -146,13 +137,8 @@ def read(
     except probe_answers.BadAnswers as error:
         cli.usage("ANSWERS", str(error))
     _check("--json", json)
-    judged, failure = verdict(probe, found, given), ""
-    if json is not None:
-        body = {"kind": "halfulp probe verdict", "schema": 1, "sha256": probe.sha256}
-        try:
-            write_whole(json, (dumps(body | judged.as_json(), indent=1) + "\n").encode())
-        except FileNotWritten as error:
-            failure = str(error)
+    judged = verdict(probe, found, given)
+    failure = "" if json is None else _kept(json, {"sha256": probe.sha256, **judged.as_json()})
     cli.say(f"{_title(file, probe, len(judged.failures))}\n{judged}\n")
     if failure:
         cli.fail(failure)
@@ -174,10 +160,38 @@ def command(epilog: Any) -> typer.Typer:
     return app
 
 
+def _written(file: Path, probe: "Probe") -> str:
+    """What was asked, who answers alike, and what to run."""
+    from halfulp.engines.alternatives import classes, table
+    from halfulp.study.probe_verdict import joined
+
+    candidates = probe.accumulations
+    groups = classes(table(probe.inputs, candidates), candidates)
+    lines = [_title(file, probe, len(groups)), f"sha256 {probe.sha256}", "", "inputs:"]
+    lines += [f"  {number} {name}" for number, name in enumerate(probe.inputs.names, 1)]
+    alike = [f"  {joined(group)}" for group in groups if len(group) > 1]
+    lines += ["not told apart by these inputs:"] * bool(alike) + alike
+    return "\n".join([*lines, "", probe.run()]) + "\n"
+
+
 def _title(file: Path, probe: "Probe", groups: int) -> str:
     inputs = probe.inputs
     count = "1 input" if len(inputs) == 1 else f"{len(inputs)} inputs"
     return f"{file}: {count} of {inputs.a.shape[1]} {inputs.fmt} products, {groups} classes"
+
+
+def _kept(path: Path, found: dict[str, Any]) -> str:
+    """Write a verdict as JSON; return why it could not be written."""
+    from json import dumps
+
+    from halfulp.study.files import FileNotWritten, write_whole
+
+    body = {"kind": "halfulp probe verdict", "schema": 1, **found}
+    try:
+        write_whole(path, (dumps(body, indent=1) + "\n").encode())
+    except FileNotWritten as error:
+        return str(error)
+    return ""
 
 
 def _check(option: str, path: Path | None) -> None:
