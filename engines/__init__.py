@@ -14,6 +14,7 @@ from halfulp.engines.accumulation import (
 )
 from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
+from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import Ledger, Record, recording
@@ -36,6 +37,7 @@ __all__ = [
     "Chip",
     "Entry",
     "IntegerAccumulator",
+    "IntegerMatmul",
     "Join",
     "Ledger",
     "NanRule",

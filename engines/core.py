@@ -1,6 +1,6 @@
 """A NeuronCore: its engines and the formats that they take."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 from halfulp.dtypes import (
@@ -20,6 +20,9 @@ from halfulp.dtypes import (
 )
 from halfulp.dtypes.format import Specials
 from halfulp.dtypes.parameters import fast32
+from halfulp.dtypes.rounding import choice
+from halfulp.engines.accumulation import SYSTOLIC, Accumulation, IntegerAccumulator
+from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.dma import DmaEngine
 from halfulp.engines.operands import UnsupportedFormat
 from halfulp.engines.scalar import ScalarEngine
@@ -36,6 +39,16 @@ class NeuronCore:
     results    float formats that the engines' results may have, cFP8 aside
     cfp8       whether 8-bit floats of configurable exponent and mantissa exist
     source     where the lists come from
+
+    What is assumed of the Tensor Engine, to be varied by `dataclasses.replace`:
+
+    accumulation     how its sums are added. One with a float accumulator is for float operands and
+                     for integers on the fp32 path, an integer one for integers that are added as
+                     such
+    fp32_passes      4, or 1: one fused multiply-add a product of whole fp32 operands
+    integer_matmul   which integers are added as integers: see `IntegerMatmul`
+
+    Raises TypeError, ValueError for fields that are not these.
     """
 
     name: str
@@ -43,6 +56,23 @@ class NeuronCore:
     results: frozenset[Format]
     cfp8: bool
     source: str
+    _: KW_ONLY
+    accumulation: Accumulation = SYSTOLIC
+    fp32_passes: int = 4
+    integer_matmul: IntegerMatmul = IntegerMatmul.DATA_SHEET
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.accumulation, Accumulation):
+            raise TypeError(f"accumulation={self.accumulation!r}; needed: an Accumulation")
+        held = self.accumulation.accumulator
+        if isinstance(held, IntegerAccumulator) and held.bits > 32:
+            raise ValueError(
+                f"accumulation of {held.name}: PSUM holds numbers of 32 bits (neuron-core-v2.rst)"
+            )
+        if self.fp32_passes not in (1, 4):
+            raise ValueError(f"fp32_passes={self.fp32_passes!r}; allowed: 4 and 1")
+        rule = choice(IntegerMatmul, self.integer_matmul, "integer_matmul")
+        object.__setattr__(self, "integer_matmul", rule)
 
     @cached_property
     def tensor(self) -> TensorEngine:

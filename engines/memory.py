@@ -93,3 +93,35 @@ def uninitialized(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> 
     memory = np.empty(size + _LINE, np.uint8) if blocks is None else blocks.take(size + _LINE)
     start = -address(memory) % _LINE
     return memory[start : start + size].view(kind).reshape(shape)
+
+
+def target(
+    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], gaps: bool, *operands: Any
+) -> npt.NDArray[Any]:
+    """A new array for the result, or the caller's after the checks; `gaps` may lie between rows."""
+    if out is None:
+        return uninitialized(shape, dtype)
+    array = out if isinstance(out, np.ndarray) else np.asarray(out)
+    usable = array.flags.c_contiguous or (gaps and has_whole_rows(array))
+    if array.shape != shape or array.dtype != dtype or not (usable and array.flags.writeable):
+        raise ValueError(
+            f"out is {array.dtype} of shape {array.shape};"
+            f" needed: C-contiguous{' or of whole rows apart' if gaps else ''},"
+            f" writeable {dtype} of shape {shape}"
+        )
+    if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
+        raise ValueError("out overlaps an operand; give memory of its own")
+    return array
+
+
+def has_whole_rows(x: npt.NDArray[Any]) -> bool:
+    """Whether the elements of a row lie side by side, and no two rows lie in one place."""
+    *axes, last = sorted(zip(x.strides, x.shape, strict=True), reverse=True)
+    if x.strides[-1] != x.itemsize or last != (x.itemsize, x.shape[-1]):
+        return False
+    size = x.itemsize * x.shape[-1]
+    for step, count in reversed(axes):
+        if count > 1 and step < size:
+            return False
+        size = max(size, step * count)
+    return True

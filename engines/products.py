@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FP32, INT8, FloatFormat, Format, IntFormat
+from halfulp.dtypes import INT8, FloatFormat, Format
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.parameters import INF32, bits32
@@ -25,7 +25,7 @@ from halfulp.engines.operands import (
     integer_parameters,
 )
 from halfulp.engines.panels import FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS, pack_panels
-from halfulp.engines.systolic import product, products
+from halfulp.engines.systolic import PSUM_FLOAT, product, products
 
 #: Fewer multiply-accumulates than this run in one thread.
 _PARALLEL_MACS = 1 << 21
@@ -89,23 +89,19 @@ class Exit:
 
     psum               one of `systolic`'s PSUM constants
     multiplier, bias   (N,); not read when the sums leave as they are
-    given              address of the result format's parameters
+    fmt                of the result; read with them
     """
 
     psum: int
     multiplier: Floats
     bias: Floats
-    given: int
+    fmt: FloatFormat
 
     @property
     def arguments(self) -> tuple[int, int, int, int]:
         """What the kernels take."""
-        return self.psum, address(self.multiplier), address(self.bias), self.given
-
-
-def passes_of(fmt: Format) -> int:
-    """Passes through the array: four for fp32 and for integers without a datapath of their own."""
-    return 4 if fmt == FP32 or (isinstance(fmt, IntFormat) and fmt != INT8) else 1
+        given = float_parameters(self.fmt)[1]
+        return self.psum, address(self.multiplier), address(self.bias), given
 
 
 def _row_major(x: Floats) -> Floats:
@@ -167,8 +163,8 @@ def _pack_bytes(panels: Floats, depth: int, width: int, counts: Counts) -> Packe
     return Packed(INT8, depth, width, words, None, counts, sums)
 
 
-def _as_floats(b: Packed) -> Packed:
-    """Packed words as float32 panels, for a left operand that is no int8."""
+def as_floats(b: Packed) -> Packed:
+    """Packed words as float32 panels, for sums that are no integers."""
     if b.sums is None:
         return b
     numbers = b.high.view(np.int8).reshape(*b.high.shape, FOUR)
@@ -194,8 +190,8 @@ def flat_product(a: Floats, cast: Cast, b: Packed, exit_: Exit, out: Any) -> Cou
     """
     rows = prod(a.shape[:-1])
     flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
-    if cast.passes == 4:
-        b = _as_floats(b)
+    if exit_.psum <= PSUM_FLOAT:
+        b = as_floats(b)
     low = b.low
     if low is None and cast.passes == 4:
         low = np.zeros_like(b.high)  # tf32 has no low half

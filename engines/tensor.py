@@ -6,13 +6,14 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from halfulp.dtypes import FP32, TF32, FloatFormat, Format, IntFormat
 from halfulp.engines.arrays import combine
+from halfulp.engines.datapath import Datapath, datapath
 from halfulp.engines.elementwise import AluOp
+from halfulp.engines.general_products import fit, general_product
 from halfulp.engines.ledger import is_recording, record
-from halfulp.engines.memory import uninitialized
+from halfulp.engines.memory import target
 from halfulp.engines.operands import (
     Counts,
     Floats,
@@ -21,7 +22,6 @@ from halfulp.engines.operands import (
     as_format,
     broadcast_shape,
     filled,
-    float_parameters,
     open_floats,
     size_bytes,
 )
@@ -32,7 +32,6 @@ from halfulp.engines.products import (
     cast_of,
     flat_product,
     pack,
-    passes_of,
 )
 from halfulp.engines.systolic import PSUM_FLOAT, PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
 
@@ -61,8 +60,13 @@ class TensorEngine:
     def check(self, a_format: Format | str, b_format: Format | str) -> None:
         """Raise UnsupportedFormat unless the array takes this pair of operand formats."""
         a, b = as_format(a_format), as_format(b_format)
-        if (a, b) in self._checked:
-            return
+        self._path(a, b)
+
+    def _path(self, a: Format, b: Format) -> Datapath:
+        """How this pair goes through the array."""
+        known = self._paths.get((a, b))
+        if known is not None:
+            return known
         for fmt in (a, b):
             self.core.check_operand(fmt)
         if isinstance(a, IntFormat) != isinstance(b, IntFormat):
@@ -75,12 +79,13 @@ class TensorEngine:
                 f"{a.name} x {b.name}: fp32 and tf32 pair with fp32 and tf32 only"
                 " (nki.isa nc_matmul)"
             )
-        self._checked.add((a, b))
+        found = self._paths[a, b] = datapath(self.core, a, b)
+        return found
 
     @cached_property
-    def _checked(self) -> set[tuple[Format, Format]]:
+    def _paths(self) -> dict[tuple[Format, Format], Datapath]:
         """Pairs that have passed `check`."""
-        return set()
+        return {}
 
     def pack(
         self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False
@@ -94,7 +99,7 @@ class TensorEngine:
         shape.
         """
         fmt = as_format(b_format)
-        self.check(fmt, fmt)
+        passes = self._path(fmt, fmt).passes
         array, _ = open_floats(b)
         if array.ndim != 2:
             raise ValueError(
@@ -107,7 +112,7 @@ class TensorEngine:
             array, _ = combine(array, factors, AluOp.MULTIPLY, FP32)
         else:
             factor = float(scale)
-        return pack(array, cast_of(fmt, factor, passes_of(fmt)), transposed)
+        return pack(array, cast_of(fmt, factor, passes), transposed)
 
     def matmul(
         self, a: Any, b: Any, *, a_format: Format | str, b_format: Format | str | None = None,
@@ -132,6 +137,7 @@ class TensorEngine:
 
         fp32 takes four passes a tile; int8 x int8 sums exactly in int32, which wraps (assumed);
         int16 and int32 take the compiler's fp32 path. NaN results are canonical. K = 0 gives zeros.
+        Fields of the core (`accumulation`, `fp32_passes`, `integer_matmul`) change each of these.
 
         Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do
         not match.
@@ -139,14 +145,13 @@ class TensorEngine:
         left, give = open_floats(a)
         a_fmt = as_format(a_format)
         b_fmt = _right_format(b, b_format, a_fmt)
-        self.check(a_fmt, b_fmt)
+        path = self._path(a_fmt, b_fmt)
         right = _open_right(b, b_fmt, b_scale, transpose_b)
         lead, depth, width = _extent(right, transpose_b)
         if left.ndim < 2 or left.shape[-1] != depth:
             given = f"a has shape {left.shape}, b {depth} x {width}"
             raise ValueError(f"{given}; needed: a of (..., M, {depth})")
-        passes = max(passes_of(a_fmt), passes_of(b_fmt))
-        exit_ = self._exit(a_fmt, passes, width, rescale, bias, out_format)
+        exit_ = self._exit(path, width, rescale, bias, out_format)
         outer = left.shape[:-2]
         batch = outer if outer == lead or not lead else broadcast_shape(a=outer, b=lead)
         raw = exit_.psum == PSUM_RAW
@@ -154,19 +159,24 @@ class TensorEngine:
         dtype = np.dtype(np.int32 if raw else np.float32)
         once = np.ndim(b_scale) or prod(lead) == 1
         gaps = not isinstance(right, Packed) and not once and len(batch) <= 2
-        target = _target(out, shape, dtype, gaps, left, right)
+        place = target(out, shape, dtype, gaps, left, right)
         if not isinstance(right, Packed) and once:
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
-        cast = cast_of(a_fmt, float(a_scale), passes, "a_scale")
+        cast = cast_of(a_fmt, float(a_scale), path.passes, "a_scale")
+        second = 1.0 if isinstance(right, Packed) else float(b_scale)
+        casts = cast, cast_of(b_fmt, second, path.passes, "b_scale")
         if isinstance(right, Packed):
-            counts = flat_product(left, cast, right, exit_, target) + right.counts
+            right = fit(right, path.passes)
+        if path.sums is not None:
+            counts = general_product(left, right, transpose_b, casts, exit_, path, place)
+        elif isinstance(right, Packed):
+            counts = flat_product(left, cast, right, exit_, place) + right.counts
         else:
-            casts = cast, cast_of(b_fmt, float(b_scale), passes, "b_scale")
-            counts = batched_product(left, right, transpose_b, casts, exit_, target)
+            counts = batched_product(left, right, transpose_b, casts, exit_, place)
         result = as_format("int32" if raw else out_format)
-        shapes = left.shape, (*lead, depth, width), target.shape
+        shapes = left.shape, (*lead, depth, width), place.shape
         _record(shapes, (a_fmt, b_fmt, result), counts)
-        return give(target) if out is None else out
+        return give(place) if out is None else out
 
     def _pack_once(self, b: Floats, fmt: Format, scale: Any, transposed: bool) -> Packed:
         """A right operand that is one matrix, whatever its leading axes."""
@@ -176,19 +186,17 @@ class TensorEngine:
         return self.pack(flat, fmt, scale=scale, transposed=transposed)
 
     def _exit(
-        self, fmt: Format, passes: int, width: int, rescale: Any, bias: Any,
-        out_format: Format | str,
-    ) -> Exit:  # fmt: skip
+        self, path: Datapath, width: int, rescale: Any, bias: Any, out_format: Format | str
+    ) -> Exit:
         result = as_float_format(out_format, "out_format")
         self.core.check_result(result)
-        integer = isinstance(fmt, IntFormat) and passes == 1
         if rescale is None and bias is None and result == FP32:
-            return Exit(PSUM_RAW if integer else PSUM_PLAIN, _NOTHING, _NOTHING, 0)
+            return Exit(PSUM_RAW if path.integer else PSUM_PLAIN, _NOTHING, _NOTHING, FP32)
         multiplier = _column_vector(1.0 if rescale is None else rescale, width, "rescale")
         # x + -0 is x, also for -0
         shift = _column_vector(-0.0 if bias is None else bias, width, "bias")
-        psum = PSUM_INTEGER if integer else PSUM_FLOAT
-        return Exit(psum, multiplier, shift, float_parameters(result)[1])
+        psum = PSUM_INTEGER if path.integer else PSUM_FLOAT
+        return Exit(psum, multiplier, shift, result)
 
 
 def _right_format(b: Any, b_format: Format | str | None, a_format: Format) -> Format:
@@ -235,38 +243,6 @@ def _record(
     names = tuple(fmt.name for fmt in formats)
     macs = prod(result) * right[-2]
     record("tensor", "nc_matmul", shapes, names, counts, macs=macs, size_bytes=size)
-
-
-def _target(
-    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], gaps: bool, *operands: Any
-) -> npt.NDArray[Any]:
-    """A new array for the result, or the caller's after the checks; `gaps` may lie between rows."""
-    if out is None:
-        return uninitialized(shape, dtype)
-    array = out if isinstance(out, np.ndarray) else np.asarray(out)
-    usable = array.flags.c_contiguous or (gaps and _has_whole_rows(array))
-    if array.shape != shape or array.dtype != dtype or not (usable and array.flags.writeable):
-        raise ValueError(
-            f"out is {array.dtype} of shape {array.shape};"
-            f" needed: C-contiguous{' or of whole rows apart' if gaps else ''},"
-            f" writeable {dtype} of shape {shape}"
-        )
-    if any(isinstance(x, np.ndarray) and np.may_share_memory(array, x) for x in operands):
-        raise ValueError("out overlaps an operand; give memory of its own")
-    return array
-
-
-def _has_whole_rows(x: npt.NDArray[Any]) -> bool:
-    """Whether the elements of a row lie side by side, and no two rows lie in one place."""
-    *axes, last = sorted(zip(x.strides, x.shape, strict=True), reverse=True)
-    if x.strides[-1] != x.itemsize or last != (x.itemsize, x.shape[-1]):
-        return False
-    size = x.itemsize * x.shape[-1]
-    for step, count in reversed(axes):
-        if count > 1 and step < size:
-            return False
-        size = max(size, step * count)
-    return True
 
 
 def _column_vector(x: Any, width: int, name: str) -> Floats:

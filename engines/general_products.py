@@ -1,0 +1,130 @@
+"""Products of the Tensor Engine in any accumulation: its casts and its way out, general sums."""
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from halfulp.dtypes import FP32, Format, IntFormat, encode
+from halfulp.dtypes.parameters import MAGNITUDE32
+from halfulp.engines.accumulated import matmul
+from halfulp.engines.accumulation import Accumulation
+from halfulp.engines.arrays import apply_flat, combine
+from halfulp.engines.datapath import Datapath
+from halfulp.engines.elementwise import AluOp
+from halfulp.engines.functions import Activation
+from halfulp.engines.operands import Counts, Floats
+from halfulp.engines.products import Cast, Exit, Packed, as_floats, cast_of, pack
+from halfulp.engines.systolic import PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
+from halfulp.engines.wide_operands import cast_operand
+
+Array = npt.NDArray[Any]
+#: Halves of A and of B that meet in each pass: hi hi, hi lo, lo hi, lo lo (assumed).
+_PASSES = ((0, 0), (0, 1), (1, 0), (1, 1))
+_HALF_BITS = 12  # significant bits of a high half
+
+
+def general_product(
+    a: Floats, b: Packed | Floats, transposed: bool, casts: tuple[Cast, Cast], exit_: Exit,
+    path: Datapath, out: Array,
+) -> Counts:  # fmt: skip
+    """A times B into `out`, its sums added as `path.sums` says. Returns what the casts changed.
+
+    a (..., M, K), b a packed one or (..., K, N), (..., N, K) with `transposed`.
+    """
+    assert path.sums is not None
+    left, counts = _entered(a, casts[0])
+    if isinstance(b, Packed):
+        right, more = _parts(b, path.passes), b.counts
+    else:
+        right, more = _entered(b, casts[1])
+        if transposed:
+            right = [part.swapaxes(-1, -2) for part in right]
+        if not prod(out.shape[:-2]):
+            counts = more = np.zeros(4, np.int64)  # nothing came in
+    if path.passes == 4:
+        sums = _four_passes(left, right, path.sums, out.shape)
+    else:
+        formats = [_summed(cast.fmt, path) for cast in casts]
+        sums = matmul(
+            left[0], right[0], accumulation=path.sums, a_format=formats[0], b_format=formats[1]
+        )
+    return counts + more + _leave(sums, exit_, out)
+
+
+def _summed(fmt: Format, path: Datapath) -> Format:
+    """The format of an operand in the array: integers that are not added as such are fp32."""
+    return FP32 if isinstance(fmt, IntFormat) and not path.integer else fmt
+
+
+def fit(b: Packed, passes: int) -> Packed:
+    """A packed operand for so many passes, also where its own format alone takes others."""
+    if passes == 1 and b.low is not None:
+        high, low = (_columns(part, b) for part in (b.high, b.low))
+        # -0 has a low half of +0, and their sum would be +0
+        whole = (low.view(np.uint32) & MAGNITUDE32) == 0
+        values = np.where(whole, high, combine(high, low, AluOp.ADD, FP32)[0])
+    elif passes == 4 and b.low is None and _has_low_half(b):
+        values = _columns(b.high, b)
+    else:
+        return b
+    again = pack(values, cast_of(b.fmt, 1.0, passes), False)
+    return replace(again, counts=b.counts)
+
+
+def _has_low_half(b: Packed) -> bool:
+    return b.fmt == FP32 or (isinstance(b.fmt, IntFormat) and b.fmt.bits > _HALF_BITS)
+
+
+def _columns(panels: Floats, b: Packed) -> Floats:
+    """Panels as (K, N)."""
+    return panels.swapaxes(0, 1).reshape(b.depth, len(panels) * panels.shape[2])[:, : b.width]
+
+
+def _parts(b: Packed, passes: int) -> list[Floats]:
+    """A packed operand as (K, N), or its high and its low halves."""
+    floats = as_floats(b)
+    high = _columns(floats.high, b)
+    if passes == 1:
+        return [high]
+    return [high, np.zeros_like(high) if floats.low is None else _columns(floats.low, b)]
+
+
+def _entered(x: Floats, cast: Cast) -> tuple[list[Floats], Counts]:
+    """An operand of any shape, cast as the array does, and what that changed."""
+    packed = pack(x.reshape(prod(x.shape[:-1]), x.shape[-1]), cast, False)
+    return [part.reshape(x.shape) for part in _parts(packed, cast.passes)], packed.counts
+
+
+def _four_passes(
+    a: list[Floats], b: list[Floats], how: Accumulation, shape: tuple[int, ...]
+) -> Floats:
+    """All passes inside a K tile, each a chain of its own that enters PSUM."""
+    a, b = ([cast_operand(part, FP32, how) for part in parts] for parts in (a, b))
+    # what PSUM holds is no operand, so it is not flushed as operands are
+    plain, depth = replace(how, flushes_inputs=False), a[0].shape[-1]
+    total: Any = None
+    for start in range(0, depth, how.tile or max(depth, 1)):
+        k = slice(start, start + how.tile if how.tile else None)
+        for i, j in _PASSES:
+            halves = a[i][..., k], b[j][..., k, :]
+            total = matmul(*halves, total, accumulation=plain, a_format=FP32)
+    return np.zeros(shape, np.float32) if total is None else total
+
+
+def _leave(sums: Array, exit_: Exit, out: Array) -> Counts:
+    """Finished sums leave PSUM, as `systolic.leave` has them."""
+    if exit_.psum == PSUM_RAW:
+        out[...] = sums
+        return np.zeros(4, np.int64)
+    if exit_.psum == PSUM_INTEGER:
+        sums = encode(sums, FP32).view(np.float32)
+    if exit_.psum == PSUM_PLAIN:
+        values, counts = apply_flat(sums, Activation.COPY, 1.0, -0.0, FP32)
+    else:
+        scaled, _ = combine(sums, exit_.multiplier, AluOp.MULTIPLY, FP32)
+        values, counts = combine(scaled, exit_.bias, AluOp.ADD, exit_.fmt)
+    out[...] = values
+    return counts
