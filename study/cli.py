@@ -21,6 +21,7 @@ from halfulp.study import (
     format_commands,
     probe_command,
     reveal_command,
+    sensitivity_command,
     verify_command,
 )
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
@@ -241,6 +242,9 @@ app.command("verify", epilog=_examples(*verify_command.EXAMPLES))(verify_command
 app.add_typer(conformance_command.command(_examples), name="conformance")
 app.add_typer(probe_command.command(_examples), name="probe")
 app.command("reveal", epilog=_examples(*reveal_command.EXAMPLES))(reveal_command.reveal)
+app.command("sensitivity", epilog=_examples(*sensitivity_command.EXAMPLES))(
+    sensitivity_command.sensitivity
+)
 
 
 @app.command(
