@@ -10,9 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from halfulp.dtypes import BF16, FP16, FP32, jit
+from halfulp.dtypes import BF16, FP16, FP32, INT8, Rounding, jit
 from halfulp.dtypes.threads import set_num_threads
 from halfulp.engines import NEURONCORE_V2, Activation, AluOp
+from halfulp.engines import matmul as any_matmul
+from halfulp.engines.accumulation import (
+    Accumulation,
+    Checked,
+    Entry,
+    IntegerAccumulator,
+    Join,
+    NanRule,
+    Order,
+    Wrap,
+)
 from tests.engines.inputs import KINDS, OPERANDS, mixed, operands
 
 core = NEURONCORE_V2
@@ -36,6 +47,41 @@ def _products() -> list[Case]:
         cases.append(partial(matmul, *operands("spread", fmt, fmt, (20, 300, 700)), a_format=fmt))
         a, b = operands("small", fmt, fmt, (300, 260, 130), seed=9)
         cases.append(partial(matmul, a, b, a_format=fmt, rescale=0.3, out_format=BF16))
+    return cases
+
+
+#: One of each family of kernels, and the operands' format.
+ACCUMULATIONS = (
+    (Accumulation(), FP32),
+    (Accumulation(rounds_products=True), FP32),
+    (Accumulation(accumulator=BF16), BF16),
+    (Accumulation(accumulator=FP16), FP16),
+    (Accumulation(accumulator=FP16, rounding=Rounding.TOWARD_ZERO), FP16),
+    (Accumulation(accumulator=FP16, rounding=Rounding.TO_ODD), FP16),
+    (Accumulation(accumulator=BF16, rounding=Rounding.STOCHASTIC, seed=7), BF16),
+    (Accumulation(rounding=Rounding.TOWARD_POSITIVE, tile=100, entry=Entry.END), FP32),
+    (Accumulation(Order.PAIRWISE, block=8), FP32),
+    (Accumulation(Order.PAIRWISE, block=None, accumulator=FP16, flushes_results=True), FP16),
+    (Accumulation(Order.FUSED, block=16, fraction_bits=24, chains=2, join=Join.SEQUENTIAL,
+                  entry=Entry.END), FP16),
+    (Accumulation(Order.FUSED, block=4, fraction_bits=3, cut=Rounding.TOWARD_NEGATIVE), BF16),
+    (Accumulation(Order.FUSED, block=8, fraction_bits=3, cut=Rounding.NEAREST_EVEN), BF16),
+    (Accumulation(Order.EXACT, block=64, accumulator=FP16), FP16),
+    (Accumulation(Order.EXACT, block=None, nan=NanRule.OPERAND), FP32),
+    (Accumulation(accumulator=IntegerAccumulator(18)), INT8),
+    (Accumulation(tile=32, accumulator=IntegerAccumulator(
+        24, overflow=Wrap.SATURATE, checked=Checked.TILE)), INT8),
+)  # fmt: skip
+
+
+def accumulated() -> list[Case]:
+    """Products in these accumulations: two in a batch, each of several blocks of rows."""
+    cases: list[Case] = []
+    for how, fmt in ACCUMULATIONS:
+        for kind in ("ordinary", "small", "special", "ties"):
+            a, b = operands(kind, fmt, fmt, (2 * 19, 130, 34), 9)
+            left, right = a.reshape(2, 19, 130), np.stack([b, b[::-1]])
+            cases.append(partial(any_matmul, left, right, accumulation=how, a_format=fmt))
     return cases
 
 
@@ -86,7 +132,7 @@ def _doors() -> list[Case]:
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """Their inputs are made once: in the environment of the first call."""
-    return (*_products(), *_elements(), *_rows(), *_doors())
+    return (*_products(), *accumulated(), *_elements(), *_rows(), *_doors())
 
 
 def fingerprint() -> str:

@@ -17,7 +17,7 @@ from halfulp.dtypes import (
     Rounding,
 )
 from halfulp.dtypes.rounding import DETERMINISTIC
-from halfulp.engines import accumulate as driver
+from halfulp.engines import accumulate_chains as driver
 from halfulp.engines import matmul, reference_accumulation
 from halfulp.engines.accumulation import Accumulation
 from tests.engines.dots import assert_same, dots, spread, summed, ties, triples, way

@@ -1,6 +1,7 @@
 """The same bits whatever the process does: flushed subnormals, threads, forks, other processors."""
 
 import functools
+import hashlib
 import json
 import multiprocessing
 import os
@@ -16,16 +17,21 @@ import numpy as np
 import pytest
 import torch
 
+from halfulp.dtypes import Format, Rounding
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
-from halfulp.engines import NEURONCORE_V2
-from tests.engines.fingerprint import fingerprint, send, used_kernels
+from halfulp.engines import NEURONCORE_V2, Accumulation, matmul
+from halfulp.engines.byte_kernels import HAS_BYTE_PRODUCTS
+from tests.engines.fingerprint import ACCUMULATIONS, accumulated, fingerprint, send, used_kernels
+from tests.engines.inputs import operands
 
 ROOT = Path(__file__).parents[2]
 #: Every kernel of the engines.
 KERNELS = {
     "pack_panels", "product", "products", "activation", "tensor_tensor", "reduce_columns",
-    "softmax", "layernorm", "sums",
+    "softmax", "layernorm", "sums", "pack", "accumulate", "accumulate_integers",
 }  # fmt: skip
+#: And where the processor multiplies bytes, what takes the place of `product` for int8.
+OWN = KERNELS | ({"pack_byte_panels", "byte_product"} if HAS_BYTE_PRODUCTS else set())
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -113,6 +119,45 @@ def test_several_python_threads_at_once_give_the_same_bits() -> None:
         set_num_threads(before)
 
 
+def digests(times: int = 1) -> list[str]:
+    """Of each product in any accumulation, again and again."""
+    runs = range(times)
+    return [hashlib.sha256(case().tobytes()).hexdigest() for _ in runs for case in accumulated()]
+
+
+def test_python_threads_at_once_repeat_every_accumulation() -> None:
+    before, found = get_num_threads(), []
+    try:
+        set_num_threads(1)
+        wanted = digests()
+        set_num_threads(2)
+        workers = [
+            threading.Thread(target=lambda: found.append(digests(5)), daemon=True) for _ in range(4)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert found == [wanted * 5] * 4
+    finally:
+        set_num_threads(before)
+
+
+@pytest.mark.parametrize(("how", "fmt"), ACCUMULATIONS, ids=lambda x: getattr(x, "order", x))
+def test_the_parts_of_a_batch_give_what_the_whole_gives(how: Accumulation, fmt: Format) -> None:
+    if how.rounding is Rounding.STOCHASTIC:
+        pytest.skip("an output's noise has its number in the whole")
+    a, b = operands("ordinary", fmt, fmt, (4 * 21, 65, 35), 9)
+    batch = a.reshape(4, 21, 65)
+    given: dict[str, Any] = {"accumulation": how, "a_format": fmt}
+    whole = matmul(batch, b, **given)
+    parts = [matmul(batch[part], b, **given) for part in (slice(1), slice(1, 3), slice(3, None))]
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+    for rows, columns in ((slice(5), slice(None)), (slice(None), slice(3, 20))):
+        part = matmul(batch[:, rows], b[:, columns], **given)
+        assert part.tobytes() == whole[:, rows, columns].tobytes()
+
+
 def elsewhere(threads: int, folder: Path, **environment: str) -> dict[str, Any]:
     """The report of a fresh process."""
     command = f"from tests.engines.fingerprint import report; print(report({threads}))"
@@ -129,7 +174,7 @@ def elsewhere(threads: int, folder: Path, **environment: str) -> dict[str, Any]:
 
 def test_the_fingerprint_runs_every_kernel_of_the_engines() -> None:
     usual()
-    assert set(used_kernels()) == KERNELS
+    assert set(used_kernels()) == OWN
 
 
 @pytest.mark.skipif(not X86, reason="the names of x86 processors")
@@ -145,7 +190,7 @@ def test_a_processor_without_wide_vectors_gives_the_same_bits(tmp_path: Path) ->
 
 @pytest.mark.deep
 @pytest.mark.skipif(not X86, reason="the names of x86 processors")
-@pytest.mark.parametrize("name", ["nehalem", "sandybridge", "znver1", "skylake-avx512"])
+@pytest.mark.parametrize("name", ["nehalem", "ivybridge", "znver1", "skylake-avx512"])
 def test_other_processors_give_the_same_bits(name: str, tmp_path: Path) -> None:
     if name == "skylake-avx512" and "avx512f" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has no AVX-512")
