@@ -113,5 +113,5 @@ def _labels(words: Words) -> Labels:
 
 def _together(labels: Labels) -> int:
     """Pairs with the same label."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return int((counts * (counts - 1) // 2).sum())
+    counts = np.unique(labels, return_counts=True)[1].tolist()
+    return sum(count * (count - 1) // 2 for count in counts)

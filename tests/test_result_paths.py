@@ -70,6 +70,8 @@ METHODS = frozenset(
 ENGINES = frozenset(("tensor", "vector", "scalar", "dma"))
 BUILDERS = frozenset(("builder", "attributes", "_checked"))
 INTEGER_SUMS = frozenset((("engines/operands.py", "sum"),))
+#: Words of a bit generator, which are integers and the same in every version of numpy.
+RANDOM_WORDS = ["random", "PCG64"]
 LANES = frozenset(("fma", "sqrt", "umin", "umax", "smin", "smax", "sadd.sat"))
 LLVM = re.compile(
     r"llvm\.($|fma\.|vector\.reduce\.(add|and|umax)\.|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|x86\.avx512\.vpdpbusd\.|aarch64\.)"
@@ -132,6 +134,8 @@ class _Reader(ast.NodeVisitor):
         names = _chain(node)
         module = self.modules.get(names[0])
         cast = self.place.startswith("dtypes/torch_") and names[1:] and names[1] in TORCH_CASTS
+        if module == "numpy" and names[1:] == RANDOM_WORDS:
+            return
         if module is not None and len(names) == 2 and not (module == "torch" and cast):
             self._report(node, _member(module, names[1]))
         if module == "torch" and names[1:3] == ["nn", "functional"]:
