@@ -13,7 +13,7 @@ from halfulp.dtypes import E4M3, FP16, FloatFormat, GivenBits, Philox, decode, e
 from halfulp.dtypes.drivers64 import FILL
 from halfulp.dtypes.noise import noise_for, signed64
 from halfulp.dtypes.philox import PAIR
-from halfulp.dtypes.reference import Noise, nearest_code
+from halfulp.dtypes.reference import Noise, nearest_code, round_exact
 from halfulp.dtypes.threads import get_num_threads, parallel, set_num_threads
 from tests.dtypes.opinion import bits as bits_of
 from tests.dtypes.opinion import values_of
@@ -212,3 +212,14 @@ def test_given_bits_are_not_kept() -> None:
     del given
     gc.collect()
     assert left() is None
+
+
+@pytest.mark.parametrize("name", ["e4m3", "e5m2", "fp16", "bf16", "e3m4"])
+def test_just_above_the_largest_value_every_draw_may_overflow(name: str) -> None:
+    fmt = FLOATS[name]
+    bits = 23 - fmt.mantissa_bits
+    above = np.full(64, np.nextafter(np.float32(fmt.max), np.float32(np.inf)), np.float32)
+    for draw in (0, (1 << bits) - 1):
+        given = GivenBits(np.full(64, draw), bits)
+        wanted = round_exact(float(above[0]), fmt, "stochastic", noise=Noise(draw, bits))
+        assert (round_to(above, fmt, rounding="stochastic", random=given) == wanted).all()
