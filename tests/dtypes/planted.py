@@ -4,23 +4,11 @@
 without its parity, a bit below that is forgotten, a sign too many, an end one off.
 """
 
-from typing import NamedTuple
-
-
-class Planted(NamedTuple):
-    """`old` stands exactly once in a file of dtypes/; with `new` in its place a test must fail."""
-
-    why: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
+from tests.planting import Planted, named
 
 
 def _of(file: str, test: str, *cases: str) -> tuple[str, ...]:
-    """Names of default tests, of one function."""
-    names = [f"{test}[{case}]" for case in cases] or [test]
-    return tuple(f"tests/dtypes/{file}::{name}" for name in names)
+    return named(f"dtypes/{file}", test, *cases)
 
 
 _BOUNDARIES = _of("test_cast.py", "test_encode_is_exact_at_every_boundary", "e4m3")
