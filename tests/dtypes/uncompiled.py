@@ -113,7 +113,7 @@ def _philox(module: dict[str, Any], arguments: tuple[int, ...]) -> None:
         return [NumpyLanes(of & np.uint64(0xFFFFFFFF)), NumpyLanes(of >> np.uint64(32))]
 
     key, steps = (words(np.array([word], np.int64).view(np.uint64)) for word in (seed, step))
-    found = [lanes.array for lanes in module["_rounds"]([*words(blocks), *steps], key)]
+    found = [lanes.array for lanes in module["rounds"]([*words(blocks), *steps], key)]
     low = np.stack(found).astype(np.uint32).reshape(4, groups, width) >> np.uint32(drop)
     memory(target, np.uint32, pairs * module["PAIR"])[...] = low.swapaxes(0, 1).ravel()
 
