@@ -30,14 +30,15 @@ A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their
 #: Parameters of a rounding, int64. Quickly a number x becomes (x + more + add) & keep, where more
 #: takes the bits `more` of (x >> shift) ^ flip: the last place for ties, the sign for directions.
 #: `least` and `span` say which numbers that is right for. `one` is 1: of a known one LLVM would
-#: make a comparison, and three operations. At random x becomes (x + (noise << noise_shift)) & keep.
+#: make a comparison, and three operations. At random x becomes (x + (noise << noise_shift)) & keep,
+#: within `noisy_span`.
 ROUNDING = (
-    "shift", "add", "flip", "more", "keep", "least", "span", "one", "noise_shift",
+    "shift", "add", "flip", "more", "keep", "least", "span", "one", "noise_shift", "noisy_span",
     "table", "mantissa", "emin", "max", "over_plus", "over_minus", "flush", "random", "random_bits",
 )  # fmt: skip
 #: Then those of an aligned sum.
 SUM = (*ROUNDING, "tiny_power", "floor_power", "grid")
-_QUICK = ROUNDING[:9]
+_QUICK = ROUNDING[:10]
 INF64 = 0x7FF0000000000000
 _SIGN = 1 << 63
 
@@ -142,7 +143,8 @@ class Rounder:
         else:
             more = (odd.arithmetic_shift(given["shift"]) ^ given["flip"]) & given["more"]
         quick = (odd + more + given["add"]) & given["keep"]
-        ordinary = ((odd & MAGNITUDE64) - given["least"]) < given["span"]
+        span = given["noisy_span" if self.noisy else "span"]
+        ordinary = ((odd & MAGNITUDE64) - given["least"]) < span
 
         def slow() -> list[Lanes]:
             x = odd
