@@ -19,7 +19,6 @@ _ALIGNED = "aligned_sums_are_exact"
 _EVEN = _paths(_NARROW, "bf16-nearest_even-3", "fp16-nearest_even-4")
 _CHAIN = _paths(_NARROW, "fp32-nearest_even-1")
 _FLOAT64 = _paths(_WIDE, "fp32-toward_positive", "fp16-nearest_even")
-_CUT = _paths(_ALIGNED, "25-toward_zero-block-4-None")
 _COARSE = _paths(_ALIGNED, "3-toward_zero-block-4-None")
 _DOWN = _paths(_ALIGNED, "3-toward_negative-late-4-2")
 _NEAREST = _paths(_ALIGNED, "3-nearest_even-block-4-None")
@@ -227,7 +226,7 @@ PLANTED = (
     ),
     Planted(
         "a subnormal operand has an exponent below its format's", "wide_packing.py",
-        "power = (field > tiny).where(field, tiny).bits(F64)", "power = field.bits(F64)", _CUT,
+        "power = (field > tiny).where(field, tiny).bits(F64)", "power = field.bits(F64)", _COARSE,
     ),
     Planted(
         "a NaN leaves with the bits that it has", "wide_packing.py",

@@ -95,6 +95,10 @@ def test_products_below_float32_are_told_in_float64() -> None:
         a, b, c = triples(held, count=600)
         assert way(how, a, b, held) == driver.WIDE
         dots(a, b, c, how, held)
+        # above float32's smallest number, but for the last places
+        fine = np.float32([[2.0**-70 * (1 + held.eps)]])
+        assert way(how, fine, fine, held) == driver.WIDE
+        dots(fine, fine, None, how, held)
 
 
 def test_products_rounded_apart_are_float32s_own() -> None:
@@ -148,6 +152,7 @@ def test_what_is_not_finite_stays_in_its_lane(how: Accumulation) -> None:
     a, b = spread((8, 9), BF16, 9, 1), spread((9, 16), BF16, 9, 2)
     c = spread((8, 16), BF16, 9, 3)
     a[1, 4], a[2, 8], b[0, 3], b[5, 9], b[8, 15] = np.inf, np.nan, -np.inf, np.inf, np.nan
+    b[2, 12] = np.nan  # and later a's
     a[3, 0], c[4, 4], c[5, 5], c[6, 9] = 0, np.inf, -np.inf, np.nan
     a.view(np.uint32)[2, 8], c.view(np.uint32)[6, 9] = 0xFF812345, 0x7F891234
     found = matmul(a, b, c, accumulation=how, a_format=BF16)
