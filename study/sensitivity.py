@@ -91,14 +91,18 @@ def _each(core: NeuronCore, fmt: Format) -> Iterator[tuple[Question, str, Neuron
 def of_matmul(
     core: NeuronCore, a: Floats, b: Floats, fmt: Format, begin: Callable[[str], None]
 ) -> list[Finding]:
-    """A product of fp32 results, under each alternative; `begin` is told what runs."""
-    assumed = core.tensor.matmul(a, b, a_format=fmt)
+    """A product, under each alternative; `begin` is told what runs. int32 results become fp32."""
+    assumed = _product(core, a, b, fmt)
     found = []
     for question, name, other in _each(core, fmt):
         begin(f"{question.name}: {name}")
-        result = other.tensor.matmul(a, b, a_format=fmt)
-        found.append(compare(question, name, assumed, result, FP32))
+        found.append(compare(question, name, assumed, _product(other, a, b, fmt), FP32))
     return found
+
+
+def _product(core: NeuronCore, a: Floats, b: Floats, fmt: Format) -> Floats:
+    # sums of integers and those of the fp32 path must be numbers of one kind to be compared
+    return np.asarray(core.tensor.matmul(a, b, a_format=fmt), dtype=np.float32)
 
 
 def of_layer(

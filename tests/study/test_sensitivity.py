@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from halfulp.dtypes import BF16, FP32
+from halfulp.dtypes import BF16, FP32, INT8, INT16, INT32, Format
 from halfulp.engines import NEURONCORE_V2, SYSTOLIC
 from halfulp.engines.open_questions import QUESTIONS, questions
 from halfulp.quant import named_policy
@@ -39,8 +39,50 @@ def test_every_question_has_alternatives_that_are_no_assumption() -> None:
             assert core != NEURONCORE_V2
 
 
-def test_passes_are_a_question_of_fp32_alone() -> None:
-    assert {q.name for q in questions(FP32)} - {q.name for q in questions(BF16)} == {"fp32 passes"}
+@pytest.mark.parametrize(
+    ("fmt", "more", "less"),
+    [
+        (FP32, {"fp32 passes"}, {"start"}),
+        (INT32, {"fp32 passes"}, {"start"}),
+        (INT16, {"fp32 passes", "short integers"}, {"start"}),
+        (INT8, {"int8", "int32 overflow"}, {q.name for q in questions(BF16)}),
+    ],
+    ids=str,
+)
+def test_formats_have_questions_of_their_own(fmt: Format, more: set[str], less: set[str]) -> None:
+    ours, floats = ({q.name for q in questions(one)} for one in (fmt, BF16))
+    assert (ours - floats, floats - ours) == (more, less)
+    assert "fp32 passes" not in floats
+
+
+@pytest.mark.parametrize("fmt", [BF16, FP32, INT32, INT16, INT8], ids=str)
+def test_every_alternative_takes_the_formats_that_it_is_about(fmt: Format) -> None:
+    for question in questions(fmt):
+        for core in question.cores(NEURONCORE_V2).values():
+            core.tensor.check(fmt, fmt)
+
+
+@pytest.mark.parametrize("fmt", [BF16, FP32], ids=str)
+def test_the_other_direction_is_the_product_of_reversed_tiles(fmt: Format) -> None:
+    random = np.random.default_rng(4)
+    a, b = random.standard_normal((2, 300, 300)).astype(np.float32)
+    (core,) = QUESTIONS[0].cores(NEURONCORE_V2).values()
+    order = np.concatenate([np.arange(k, min(k + 128, 300))[::-1] for k in (0, 128, 256)])
+    found = core.tensor.matmul(a, b, a_format=fmt)
+    assert np.array_equal(found, NEURONCORE_V2.tensor.matmul(a[:, order], b[order], a_format=fmt))
+    assert not np.array_equal(found, NEURONCORE_V2.tensor.matmul(a, b, a_format=fmt))
+
+
+def test_integer_sums_and_those_of_the_fp32_path_are_compared_as_numbers() -> None:
+    random = np.random.default_rng(5)
+    a, b = (random.integers(100, 128, size).astype(np.float32) for size in ((9, 4096), (4096, 9)))
+
+    def changed(terms: int) -> set[str]:
+        one = sensitivity.of_matmul(NEURONCORE_V2, a[:, :terms], b[:terms], INT8, lambda what: None)
+        return {f.question for f in one if not f.robust}
+
+    assert changed(1040) == set()  # 1040 * 127^2 < 2^24
+    assert changed(4096) == {"int8"}
 
 
 def test_differences_are_counted_in_units_of_the_last_place() -> None:
@@ -81,13 +123,17 @@ def test_a_product_shows_what_it_depends_on() -> None:
 
 
 def test_an_order_shows_where_it_matters() -> None:
-    # two strided chains keep the one that the large number swallows; four join in that order
+    # some keep the one that the large number swallows; four strided chains join in that order
     a = np.array([[1.0, 2.0**30, 0.0, -(2.0**30)]], np.float32)
     one = sensitivity.of_matmul(
         NEURONCORE_V2, a, np.ones((4, 1), np.float32), BF16, lambda what: None
     )
     changed = {(f.question, f.alternative) for f in one if not f.robust}
-    assert changed == {("chains", "2 strided")}
+    assert changed == {
+        ("direction", "from row 127 down"),
+        ("order", "a tile, rounded once"),
+        ("chains", "2 strided"),
+    }
 
 
 def test_subnormals_show_where_they_occur() -> None:
