@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
 
 _INT32 = Accumulation(tile=128, accumulator=IntegerAccumulator(32))
+_SYSTOLIC = replace(SYSTOLIC, nan=NanRule.CANONICAL)
 _SECTION = 'docs/numerics.md, "Tensor Engine"'
 
 
@@ -37,11 +38,20 @@ class Datapath:
     passes   1, or 4 for fp32 in two halves
     integer  whether the sums are integers
     sums     how the general kernels add them; None: the systolic array's kernels do
+    cost     1, or 4: the cycles beside those of bf16, whatever the passes that are computed
     """
 
     passes: int
     integer: bool
     sums: Accumulation | None
+    cost: int = 1
+
+    @property
+    def general(self) -> Accumulation:
+        """How the general kernels add them, though others may be faster."""
+        if self.sums is not None:
+            return self.sums
+        return _INT32 if self.integer else _SYSTOLIC
 
 
 def datapath(core: "NeuronCore", a: Format, b: Format) -> Datapath:
@@ -57,13 +67,13 @@ def datapath(core: "NeuronCore", a: Format, b: Format) -> Datapath:
         # float accumulations say nothing of integers
         return Datapath(1, True, None if a == b == INT8 else _INT32)
     wide = FP32 in (a, b) or isinstance(a, IntFormat)
-    passes = core.fp32_passes if wide else 1
+    passes, cost = (core.fp32_passes, 4) if wide else (1, 1)
     if core.accumulation == SYSTOLIC:
-        return Datapath(passes, False, None)
+        return Datapath(passes, False, None, cost)
     _check_held(how, (FP32, FP32) if wide else (a, b))
     if passes == 4:
         _check_passes(how, a, b)
-    return Datapath(passes, False, how)
+    return Datapath(passes, False, how, cost)
 
 
 def _adds_integers(rule: IntegerMatmul, a: Format, b: Format) -> bool:

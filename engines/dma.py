@@ -47,3 +47,22 @@ class DmaEngine:
         formats = "fp32", "int32", fmt.name
         record("dma", "gather", shapes, formats, counts, size_bytes=size)
         return give(out)
+
+    def transpose(self, x: Any, *, out_format: Format | str = FP32) -> Any:
+        """x (..., P, F) as (..., F, P), rounded to `out_format`: no value is lost on the way.
+
+        What the compiler calls a lossless transpose (documented: neuron-cc, no-fast-relayout; which
+        engine moves the data is assumed). NaN are canonical, as in every cast.
+
+        Raises ValueError for fewer than two axes.
+        """
+        fmt = as_float_format(out_format, "out_format")
+        self.core.check_result(fmt)
+        values, give = open_floats(x)
+        if values.ndim < 2:
+            raise ValueError(f"x has shape {values.shape}; needed: (..., P, F)")
+        out, counts = apply_flat(values.swapaxes(-1, -2), Activation.COPY, 1.0, -0.0, fmt)
+        size = 4 * values.size + size_bytes(fmt, out.size)
+        shapes = values.shape, out.shape
+        record("dma", "dma_transpose", shapes, ("fp32", fmt.name), counts, size_bytes=size)
+        return give(out)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FP32, Format, IntFormat, encode
+from halfulp.dtypes import FP32, FloatFormat, Format, IntFormat, encode
 from halfulp.dtypes.parameters import MAGNITUDE32
 from halfulp.engines.accumulated import matmul
 from halfulp.engines.accumulation import Accumulation
@@ -28,29 +28,30 @@ _HALF_BITS = 12  # significant bits of a high half
 
 def general_product(
     a: Floats, b: Packed | Floats, transposed: bool, casts: tuple[Cast, Cast], exit_: Exit,
-    path: Datapath, out: Array,
+    path: Datapath, out: Array, psum: Array | None = None,
 ) -> Counts:  # fmt: skip
-    """A times B into `out`, its sums added as `path.sums` says. Returns what the casts changed.
+    """A times B into `out`, its sums added as `path.general` says. Returns what the casts changed.
 
-    a (..., M, K), b a packed one or (..., K, N), (..., N, K) with `transposed`.
+    a (..., M, K), b a packed one or (..., K, N), (..., N, K) with `transposed`; psum None, or what
+    they are added to, (..., M, N).
     """
-    assert path.sums is not None
-    left, counts = _entered(a, casts[0])
+    left, counts = entered(a, casts[0])
     if isinstance(b, Packed):
         right, more = _parts(b, path.passes), b.counts
     else:
-        right, more = _entered(b, casts[1])
+        right, more = entered(b, casts[1])
         if transposed:
             right = [part.swapaxes(-1, -2) for part in right]
         if not prod(out.shape[:-2]):
             counts = more = np.zeros(4, np.int64)  # nothing came in
     if path.passes == 4:
-        sums = _four_passes(left, right, path.sums, out.shape)
+        sums = _four_passes(left, right, psum, path.general, out.shape)
     else:
         formats = [_summed(cast.fmt, path) for cast in casts]
         sums = matmul(
-            left[0], right[0], accumulation=path.sums, a_format=formats[0], b_format=formats[1]
-        )
+            left[0], right[0], psum, accumulation=path.general, a_format=formats[0],
+            b_format=formats[1],
+        )  # fmt: skip
     return counts + more + _leave(sums, exit_, out)
 
 
@@ -92,20 +93,31 @@ def _parts(b: Packed, passes: int) -> list[Floats]:
     return [high, np.zeros_like(high) if floats.low is None else _columns(floats.low, b)]
 
 
-def _entered(x: Floats, cast: Cast) -> tuple[list[Floats], Counts]:
+def entered(x: Floats, cast: Cast) -> tuple[list[Floats], Counts]:
     """An operand of any shape, cast as the array does, and what that changed."""
     packed = pack(x.reshape(prod(x.shape[:-1]), x.shape[-1]), cast, False)
     return [part.reshape(x.shape) for part in _parts(packed, cast.passes)], packed.counts
 
 
+def check_stored(x: Floats, fmt: Format) -> None:
+    """Raise ValueError unless every element of x is a value of the format."""
+    values = entered(x, cast_of(fmt, 1.0, 1))[0][0] if x.size else x
+    wrong = x[(values != x) & ~np.isnan(x)] if isinstance(fmt, FloatFormat) else x[values != x]
+    if wrong.size:
+        raise ValueError(
+            f"b holds {wrong[0]!r}, which is no value of {fmt.name}, stored={fmt.name}"
+        )
+
+
 def _four_passes(
-    a: list[Floats], b: list[Floats], how: Accumulation, shape: tuple[int, ...]
-) -> Floats:
+    a: list[Floats], b: list[Floats], psum: Array | None, how: Accumulation,
+    shape: tuple[int, ...],
+) -> Floats:  # fmt: skip
     """All passes inside a K tile, each a chain of its own that enters PSUM."""
     a, b = ([cast_operand(part, FP32, how) for part in parts] for parts in (a, b))
     # what PSUM holds is no operand, so it is not flushed as operands are
     plain, depth = replace(how, flushes_inputs=False), a[0].shape[-1]
-    total: Any = None
+    total: Any = psum
     for start in range(0, depth, how.tile or max(depth, 1)):
         k = slice(start, start + how.tile if how.tile else None)
         for i, j in _PASSES:

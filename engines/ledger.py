@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.engines.instructions import Issues, cycles
+
 
 class Record(NamedTuple):
     """One operation.
@@ -23,6 +25,8 @@ class Record(NamedTuple):
     underflow    values other than zero that a cast made zero
     nan          NaN operands and results, counted at casts and as sums leave PSUM
     infinity     infinite results of casts
+    cycles       of the engine's clock, and the instructions issued; where `engines.instructions`
+    issued       knows their cost: the Tensor Engine's
     """
 
     layer: str
@@ -36,6 +40,8 @@ class Record(NamedTuple):
     underflow: int
     nan: int
     infinity: int
+    cycles: int = 0
+    issued: Issues = ()
 
 
 #: Fields of a record that add up.
@@ -52,6 +58,23 @@ class Ledger:
     def totals(self) -> dict[str, int]:
         """The sums of TOTALS over all records."""
         return {name: sum(getattr(record, name) for record in self.records) for name in TOTALS}
+
+    def issued(self) -> dict[str, int]:
+        """How often each kind of instruction was issued, by its name."""
+        found: dict[str, int] = {}
+        for record in self.records:
+            for instruction, count in record.issued:
+                name = type(instruction).__name__
+                found[name] = found.get(name, 0) + count
+        return found
+
+    def cycles(self) -> dict[str, int]:
+        """Cycles by engine, of the instructions whose cost is known."""
+        found: dict[str, int] = {}
+        for record in self.records:
+            if record.issued:
+                found[record.engine] = found.get(record.engine, 0) + record.cycles
+        return found
 
     def __len__(self) -> int:
         return len(self.records)
@@ -84,6 +107,7 @@ def record(
     *,
     macs: int = 0,
     size_bytes: int = 0,
+    issued: Issues = (),
 ) -> None:
     """Append a record to the current ledger, if there is one.
 
@@ -104,5 +128,7 @@ def record(
             underflow,
             nan,
             infinity,
+            cycles(issued),
+            issued,
         )
         ledger.records.append(entry)

@@ -1,7 +1,7 @@
 """Matrix products on arrays: operands laid out, work shared among the threads, kernels called."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -25,7 +25,7 @@ from halfulp.engines.operands import (
     integer_parameters,
 )
 from halfulp.engines.panels import FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS, pack_panels
-from halfulp.engines.systolic import PSUM_FLOAT, product, products
+from halfulp.engines.systolic import PSUM_FLOAT, PSUM_PLAIN, PSUM_RAW, product, products
 
 #: Fewer multiply-accumulates than this run in one thread.
 _PARALLEL_MACS = 1 << 21
@@ -38,6 +38,7 @@ class Packed:
     high, low   panels [N / 32][K][32]; low holds the low halves of fp32, None for formats that take
                 one pass
     counts      what the cast changed, in the order of `casts.COUNTS`
+    stored      the format in which it lies in memory, if that is not `fmt`
     sums        int8 on processors that multiply bytes: `high` holds words of four k there,
                 [N / 32][K / 4][32], and this what `byte_kernels` says of the columns
     """
@@ -49,6 +50,7 @@ class Packed:
     low: Floats | None
     counts: Counts
     sums: npt.NDArray[np.int32] | None = None
+    stored: Format | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,12 @@ class Exit:
     multiplier: Floats
     bias: Floats
     fmt: FloatFormat
+
+    def part(self, columns: slice) -> "Exit":
+        """The way out of some columns."""
+        if self.psum in (PSUM_PLAIN, PSUM_RAW):
+            return self
+        return replace(self, multiplier=self.multiplier[columns], bias=self.bias[columns])
 
     @property
     def arguments(self) -> tuple[int, int, int, int]:

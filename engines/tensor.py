@@ -1,6 +1,6 @@
 """The Tensor Engine: matrix products as the systolic array adds them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -9,23 +9,23 @@ import numpy as np
 
 from halfulp.dtypes import FP32, TF32, FloatFormat, Format, IntFormat
 from halfulp.engines.arrays import combine
+from halfulp.engines.convolution import Pair, Window, convolve
 from halfulp.engines.datapath import Datapath, datapath
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.general_products import fit, general_product
-from halfulp.engines.ledger import is_recording, record
+from halfulp.engines.general_products import check_stored, fit, general_product
+from halfulp.engines.instructions import check_tile, issues, product
+from halfulp.engines.ledger import is_recording
 from halfulp.engines.memory import target
 from halfulp.engines.operands import (
     Counts,
     Floats,
     UnsupportedFormat,
-    as_float_format,
     as_format,
     broadcast_shape,
-    filled,
     open_floats,
-    size_bytes,
 )
 from halfulp.engines.products import (
+    Cast,
     Exit,
     Packed,
     batched_product,
@@ -33,12 +33,19 @@ from halfulp.engines.products import (
     flat_product,
     pack,
 )
-from halfulp.engines.systolic import PSUM_FLOAT, PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
+from halfulp.engines.systolic import PSUM_RAW
+from halfulp.engines.tensor_operands import (
+    column_vector,
+    extent,
+    open_right,
+    right_format,
+    way_out,
+)
+from halfulp.engines.tensor_records import record_work
+from halfulp.engines.transposition import transpose
 
 if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
-
-_NOTHING = np.zeros(1, np.float32)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,8 @@ class TensorEngine:
 
     Source: neuron-core-v1.rst, neuron-core-v2.rst, trainium_inferentia2_arch.rst (shapes, formats,
     fp32 sums: documented); order and start of the sums, one rounding a step:
-    docs/numerics.md, "Tensor Engine" (derived and assumed).
+    docs/numerics.md, "Tensor Engine" (derived and assumed). What each operation issues, and its
+    cost: `engines.instructions`.
     """
 
     core: "NeuronCore"
@@ -60,10 +68,13 @@ class TensorEngine:
     def check(self, a_format: Format | str, b_format: Format | str) -> None:
         """Raise UnsupportedFormat unless the array takes this pair of operand formats."""
         a, b = as_format(a_format), as_format(b_format)
-        self._path(a, b)
+        self.path(a, b)
 
-    def _path(self, a: Format, b: Format) -> Datapath:
-        """How this pair goes through the array."""
+    def path(self, a: Format, b: Format) -> Datapath:
+        """How this pair of formats goes through the array.
+
+        Raises UnsupportedFormat for a pair that it does not take.
+        """
         known = self._paths.get((a, b))
         if known is not None:
             return known
@@ -88,31 +99,40 @@ class TensorEngine:
         return {}
 
     def pack(
-        self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False
-    ) -> Packed:
+        self, b: Any, b_format: Format | str, *, scale: Any = 1.0, transposed: bool = False,
+        stored: Format | str | None = None,
+    ) -> Packed:  # fmt: skip
         """Cast a right operand and lay it out once, for use in many products.
 
         b       (K, N), or (N, K) with `transposed`
         scale   b is multiplied by it before the cast: a float, or (N,) floats
+        stored  the format in which b lies in memory, by default `b_format`: "int8" for weight-only
+                quantization, whose codes times `scale` are computed in `b_format` (documented:
+                nxd-inference, int8 weights in bf16). Only bytes depend on it
 
         Raises UnsupportedFormat for a format that the array does not take, ValueError for a wrong
-        shape.
+        shape and for a b of other values than `stored` has.
         """
         fmt = as_format(b_format)
-        passes = self._path(fmt, fmt).passes
+        passes = self.path(fmt, fmt).passes
         array, _ = open_floats(b)
         if array.ndim != 2:
             raise ValueError(
                 f"b has shape {array.shape}; needed: (K, N), or (N, K) with transposed=True"
             )
+        kept = fmt if stored is None else as_format(stored)
+        if kept != fmt:
+            self.core.check_operand(kept)
+            check_stored(array, kept)
         factor = 1.0
         if np.ndim(scale):
-            vector = _column_vector(scale, array.shape[0 if transposed else 1], "scale")
+            vector = column_vector(scale, array.shape[0 if transposed else 1], "scale")
             factors = vector[:, None] if transposed else vector
             array, _ = combine(array, factors, AluOp.MULTIPLY, FP32)
         else:
             factor = float(scale)
-        return pack(array, cast_of(fmt, factor, passes), transposed)
+        packed = pack(array, cast_of(fmt, factor, passes), transposed)
+        return packed if kept == fmt else replace(packed, stored=kept)
 
     def matmul(
         self, a: Any, b: Any, *, a_format: Format | str, b_format: Format | str | None = None,
@@ -144,14 +164,14 @@ class TensorEngine:
         """
         left, give = open_floats(a)
         a_fmt = as_format(a_format)
-        b_fmt = _right_format(b, b_format, a_fmt)
-        path = self._path(a_fmt, b_fmt)
-        right = _open_right(b, b_fmt, b_scale, transpose_b)
-        lead, depth, width = _extent(right, transpose_b)
+        b_fmt = right_format(b, b_format, a_fmt)
+        path = self.path(a_fmt, b_fmt)
+        right = open_right(b, b_fmt, b_scale, transpose_b)
+        lead, depth, width = extent(right, transpose_b)
         if left.ndim < 2 or left.shape[-1] != depth:
             given = f"a has shape {left.shape}, b {depth} x {width}"
             raise ValueError(f"{given}; needed: a of (..., M, {depth})")
-        exit_ = self._exit(path, width, rescale, bias, out_format)
+        exit_ = way_out(self.core, path, width, rescale, bias, out_format)
         outer = left.shape[:-2]
         batch = outer if outer == lead or not lead else broadcast_shape(a=outer, b=lead)
         raw = exit_.psum == PSUM_RAW
@@ -165,18 +185,30 @@ class TensorEngine:
         cast = cast_of(a_fmt, float(a_scale), path.passes, "a_scale")
         second = 1.0 if isinstance(right, Packed) else float(b_scale)
         casts = cast, cast_of(b_fmt, second, path.passes, "b_scale")
-        if isinstance(right, Packed):
-            right = fit(right, path.passes)
-        if path.sums is not None:
-            counts = general_product(left, right, transpose_b, casts, exit_, path, place)
-        elif isinstance(right, Packed):
-            counts = flat_product(left, cast, right, exit_, place) + right.counts
-        else:
-            counts = batched_product(left, right, transpose_b, casts, exit_, place)
-        result = as_format("int32" if raw else out_format)
+        counts = self.run_product(left, right, transpose_b, casts, exit_, path, place)
+        stored = right.stored if isinstance(right, Packed) else None
+        formats = a_fmt, stored or b_fmt, as_format("int32" if raw else out_format)
         shapes = left.shape, (*lead, depth, width), place.shape
-        _record(shapes, (a_fmt, b_fmt, result), counts)
+        if is_recording():
+            # one right operand for all: the rows of the batch are rows of one product
+            items = prod(batch) if prod(lead) > 1 else 1
+            rows = prod(shape[:-1]) // max(items, 1)
+            issued = product(rows, depth, width, path.cost, items)
+            record_work("nc_matmul", shapes, formats, counts, issued, macs=place.size * depth)
         return give(place) if out is None else out
+
+    def run_product(
+        self, a: Floats, b: Packed | Floats, turned: bool, casts: tuple[Cast, Cast], exit_: Exit,
+        path: Datapath, out: Any,
+    ) -> Counts:  # fmt: skip
+        """Into `out`, by the kernels of this path. Returns what the casts changed."""
+        if isinstance(b, Packed):
+            b = fit(b, path.passes)
+        if path.sums is not None:
+            return general_product(a, b, turned, casts, exit_, path, out)
+        if isinstance(b, Packed):
+            return flat_product(a, casts[0], b, exit_, out) + b.counts
+        return batched_product(a, b, turned, casts, exit_, out)
 
     def _pack_once(self, b: Floats, fmt: Format, scale: Any, transposed: bool) -> Packed:
         """A right operand that is one matrix, whatever its leading axes."""
@@ -185,73 +217,78 @@ class TensorEngine:
             raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
         return self.pack(flat, fmt, scale=scale, transposed=transposed)
 
-    def _exit(
-        self, path: Datapath, width: int, rescale: Any, bias: Any, out_format: Format | str
-    ) -> Exit:
-        result = as_float_format(out_format, "out_format")
-        self.core.check_result(result)
-        if rescale is None and bias is None and result == FP32:
-            return Exit(PSUM_RAW if path.integer else PSUM_PLAIN, _NOTHING, _NOTHING, FP32)
-        multiplier = _column_vector(1.0 if rescale is None else rescale, width, "rescale")
-        # x + -0 is x, also for -0
-        shift = _column_vector(-0.0 if bias is None else bias, width, "bias")
-        psum = PSUM_INTEGER if path.integer else PSUM_FLOAT
-        return Exit(psum, multiplier, shift, result)
+    def nc_matmul(
+        self, stationary: Any, moving: Any, psum: Any = None, *, stationary_format: Format | str,
+        moving_format: Format | str | None = None,
+    ) -> Any:  # fmt: skip
+        """One instruction: stationary.T @ moving, into one bank of PSUM or onto what it holds.
 
+        stationary   (K, M), K <= 128, M <= 128
+        moving       (K, N), N <= 512; of `stationary_format` by default
+        psum         None, or (M, N): what the bank holds, float32; integers for int8 x int8
+        returns      (M, N) float32, int32 for int8 x int8: what the bank holds then
 
-def _right_format(b: Any, b_format: Format | str | None, a_format: Format) -> Format:
-    if b_format is not None:
-        return as_format(b_format)
-    return b.fmt if isinstance(b, Packed) else a_format
+        Several in a row, each given what the one before returned, are a `matmul` of all their rows.
 
+        Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that one
+        instruction does not take.
+        """
+        left, give = open_floats(stationary)
+        right, _ = open_floats(moving)
+        check_tile(left.shape, right.shape)
+        first = as_format(stationary_format)
+        second = first if moving_format is None else as_format(moving_format)
+        path = self.path(first, second)
+        exit_ = way_out(self.core, path, right.shape[1], None, None, FP32)
+        raw = exit_.psum == PSUM_RAW
+        place = np.empty((left.shape[1], right.shape[1]), np.int32 if raw else np.float32)
+        held = None if psum is None else np.asarray(psum)
+        if held is not None and held.shape != place.shape:
+            raise ValueError(f"psum has shape {held.shape}; the product {place.shape}")
+        casts = cast_of(first, 1.0, path.passes), cast_of(second, 1.0, path.passes)
+        counts = general_product(left.T, right, False, casts, exit_, path, place, held)
+        formats = first, second, as_format("int32" if raw else "fp32")
+        shapes = left.shape, right.shape, place.shape
+        issued = issues(left.shape[1], left.shape[0], right.shape[1], path.cost)
+        record_work("nc_matmul", shapes, formats, counts, issued, macs=right.size * left.shape[1])
+        return give(place)
 
-def _open_right(b: Any, fmt: Format, scale: Any, transposed: bool) -> Packed | Floats:
-    """The right operand, packed or as an array of two axes or more."""
-    if isinstance(b, Packed):
-        if b.fmt != fmt:
-            raise ValueError(f"b is packed as {b.fmt.name}; b_format={fmt.name} must be the same")
-        if transposed or np.ndim(scale) or scale != 1.0:
-            raise ValueError(
-                "b is packed: pack() took its scale and its order;"
-                " leave b_scale and transpose_b away"
-            )
-        return b
-    array = open_floats(b)[0]
-    if array.ndim < 2:
-        raise ValueError(f"b has shape {array.shape}; needed: at least two axes")
-    return array
+    def transpose(self, x: Any, fmt: Format | str) -> Any:
+        """x with its last two axes exchanged, as a product with an identity matrix.
 
+        x (..., P, F), rounded to `fmt`, a float format; returns (..., F, P) float32.
 
-def _extent(right: Packed | Floats, transposed: bool) -> tuple[tuple[int, ...], int, int]:
-    """(leading axes, K, N) of a right operand."""
-    if isinstance(right, Packed):
-        return (), right.depth, right.width
-    depth, width = right.shape[-2:][::-1] if transposed else right.shape[-2:]
-    return right.shape[:-2], depth, width
+        128 rows of x at a time, and all their 128 products are added: a NaN or an infinity makes
+        NaN of its column in these rows (documented: nki.isa nc_transpose), and -0 becomes +0 (from
+        the sums' start). `DmaEngine.transpose` changes no value.
 
+        Raises UnsupportedFormat for a format the array does not take, ValueError for fewer axes.
+        """
+        return transpose(self, x, fmt)
 
-def _record(
-    shapes: tuple[tuple[int, ...], ...], formats: tuple[Format, ...], counts: Counts
-) -> None:
-    """Write a product of (..., M, K), (..., K, N) into (..., M, N) into the ledger."""
-    if not is_recording():
-        return
-    _, right, result = shapes
-    # an empty batch still has its right operand
-    sizes = prod(shapes[0]), prod(right[-2:]) * max(1, prod(right[:-2])), prod(result)
-    size = sum(size_bytes(fmt, elements) for fmt, elements in zip(formats, sizes, strict=True))
-    names = tuple(fmt.name for fmt in formats)
-    macs = prod(result) * right[-2]
-    record("tensor", "nc_matmul", shapes, names, counts, macs=macs, size_bytes=size)
+    def conv2d(
+        self, x: Any, weight: Any, *, a_format: Format | str, b_format: Format | str | None = None,
+        out_format: Format | str = FP32, bias: Any = None, a_scale: float = 1.0, b_scale: Any = 1.0,
+        rescale: Any = None, stride: int | Pair = 1, padding: int | Pair = 0,
+        dilation: int | Pair = 1, groups: int = 1,
+    ) -> Any:  # fmt: skip
+        """The convolution of torch.nn.functional.conv2d, as a matmul.
 
+        x         (N, C, H, W), multiplied by `a_scale`, rounded to `a_format`
+        weight    (O, C / groups, R, S), likewise with `b_scale`, a float or (O,) floats, and
+                  `b_format`
+        returns   (N, O, height, width) as `matmul` returns it: `rescale`, `bias`, a float or (O,),
+                  and `out_format` are the same
 
-def _column_vector(x: Any, width: int, name: str) -> Floats:
-    """A number, repeated, or (width,) numbers, as contiguous float32."""
-    if isinstance(x, int | float):
-        return filled(width, x)
-    array = open_floats(x)[0]
-    if array.ndim == 0:
-        return np.full(width, array, np.float32)
-    if array.shape != (width,):
-        raise ValueError(f"{name} has shape {array.shape}; needed: a number or ({width},)")
-    return np.ascontiguousarray(array)
+        The rows of the product are the places of the result; its K axis has the channels, then R,
+        then S (assumed: the order of torch.nn.functional.unfold), cut into tiles as `matmul` cuts
+        it. x is cast, and counted, once. Padding is +0.
+
+        Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do
+        not match.
+        """
+        first = as_format(a_format)
+        formats = first, first if b_format is None else as_format(b_format)
+        window = Window.of(np.shape(weight)[2:], stride, padding, dilation)
+        leave = rescale, bias, out_format
+        return convolve(self, x, weight, window, groups, formats, (a_scale, b_scale), leave)

@@ -1,0 +1,78 @@
+"""Operands and ways out of the Tensor Engine's products, as they are given."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from halfulp.dtypes import FP32, Format
+from halfulp.engines.datapath import Datapath
+from halfulp.engines.operands import Floats, as_float_format, as_format, filled, open_floats
+from halfulp.engines.products import Exit, Packed
+from halfulp.engines.systolic import PSUM_FLOAT, PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
+
+if TYPE_CHECKING:
+    from halfulp.engines.core import NeuronCore
+
+_NOTHING = np.zeros(1, np.float32)
+
+
+def right_format(b: Any, b_format: Format | str | None, a_format: Format) -> Format:
+    if b_format is not None:
+        return as_format(b_format)
+    return b.fmt if isinstance(b, Packed) else a_format
+
+
+def open_right(b: Any, fmt: Format, scale: Any, transposed: bool) -> Packed | Floats:
+    """The right operand, packed or as an array of two axes or more."""
+    if isinstance(b, Packed):
+        if b.fmt != fmt:
+            raise ValueError(f"b is packed as {b.fmt.name}; b_format={fmt.name} must be the same")
+        if transposed or np.ndim(scale) or scale != 1.0:
+            raise ValueError(
+                "b is packed: pack() took its scale and its order;"
+                " leave b_scale and transpose_b away"
+            )
+        return b
+    array = open_floats(b)[0]
+    if array.ndim < 2:
+        raise ValueError(f"b has shape {array.shape}; needed: at least two axes")
+    return array
+
+
+def extent(right: Packed | Floats, transposed: bool) -> tuple[tuple[int, ...], int, int]:
+    """(leading axes, K, N) of a right operand."""
+    if isinstance(right, Packed):
+        return (), right.depth, right.width
+    depth, width = right.shape[-2:][::-1] if transposed else right.shape[-2:]
+    return right.shape[:-2], depth, width
+
+
+def way_out(
+    core: "NeuronCore", path: Datapath, width: int, rescale: Any, bias: Any,
+    out_format: Format | str,
+) -> Exit:  # fmt: skip
+    """How the sums of `width` columns leave PSUM.
+
+    Raises UnsupportedFormat for a format that no result has, ValueError for wrong shapes.
+    """
+    result = as_float_format(out_format, "out_format")
+    core.check_result(result)
+    if rescale is None and bias is None and result == FP32:
+        return Exit(PSUM_RAW if path.integer else PSUM_PLAIN, _NOTHING, _NOTHING, FP32)
+    multiplier = column_vector(1.0 if rescale is None else rescale, width, "rescale")
+    # x + -0 is x, also for -0
+    shift = column_vector(-0.0 if bias is None else bias, width, "bias")
+    psum = PSUM_INTEGER if path.integer else PSUM_FLOAT
+    return Exit(psum, multiplier, shift, result)
+
+
+def column_vector(x: Any, width: int, name: str) -> Floats:
+    """A number, repeated, or (width,) numbers, as contiguous float32."""
+    if isinstance(x, int | float):
+        return filled(width, x)
+    array = open_floats(x)[0]
+    if array.ndim == 0:
+        return np.full(width, array, np.float32)
+    if array.shape != (width,):
+        raise ValueError(f"{name} has shape {array.shape}; needed: a number or ({width},)")
+    return np.ascontiguousarray(array)
