@@ -41,6 +41,18 @@ def _processor() -> str:
     return f"{llvmlite.binding.get_process_triple()} {name} {features}"
 
 
+def has_feature(name: str) -> bool:
+    """Whether the processor that numba compiles for has a feature, by LLVM's name.
+
+    Of a processor that the environment names, only what it lists is known.
+    """
+    if config.CPU_FEATURES:
+        return f"+{name}" in config.CPU_FEATURES.split(",")
+    if config.CPU_NAME:
+        return False
+    return bool(llvmlite.binding.get_host_cpu_features().get(name))
+
+
 @functools.cache
 def source_digest(*folders: Path) -> str:
     """Digest of every Python source in `folders`, the compiler's versions and the processor."""

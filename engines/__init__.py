@@ -15,12 +15,18 @@ from halfulp.engines.accumulation import (
 from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
 from halfulp.engines.datapath import IntegerMatmul
+from halfulp.engines.declared_trees import declared_tree
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import Ledger, Record, recording
 from halfulp.engines.operands import UnsupportedFormat
 from halfulp.engines.presets import PRESETS, Preset
+from halfulp.engines.probes import NoTree
 from halfulp.engines.products import Packed
+
+# not when it is asked for: the module of that name would take its place
+from halfulp.engines.reveal import reveal
+from halfulp.engines.trees import Tree
 
 __all__ = [
     "CHIPS",
@@ -42,13 +48,17 @@ __all__ = [
     "Ledger",
     "NanRule",
     "NeuronCore",
+    "NoTree",
     "Order",
     "Packed",
     "Peak",
     "Preset",
     "Record",
+    "Tree",
     "UnsupportedFormat",
     "Wrap",
+    "declared_tree",
     "matmul",
     "recording",
+    "reveal",
 ]

@@ -29,10 +29,9 @@ from halfulp.engines.accumulate_chains import (
 )
 from halfulp.engines.grid import clear, move
 from halfulp.engines.narrow import A_BYTES as A_NARROW
-from halfulp.engines.narrow import B_BYTES as B_NARROW
 from halfulp.engines.schedule import CLOSES, FRESH, JOINS
 from halfulp.engines.steps import add, round_block, zero_block
-from halfulp.engines.wide import A_BYTES, B_BYTES, BLOCK_BYTES, COLUMNS, ROWS
+from halfulp.engines.wide import A_BYTES, BLOCK_BYTES, COLUMNS, ROWS
 from halfulp.engines.wide_packing import close_block, number, open_block
 
 
@@ -43,20 +42,20 @@ def _outputs(a: int, b: int, order: int, block: int, late: int, join: int,
     """The block's outputs, at ACC."""
     scratch = how[4]
     acc, psum, stack = scratch + ACC, scratch + PSUM, scratch + CHAINS
-    t, held, leaves, first = 0, 0, 0, 1 - has_input
+    t, held, leaves, first, pitch = 0, 0, 0, 1 - has_input, narrow[2]
     for index in range(count):
         start, stop, does = unpack(segments + 24 * index, 3)
         if does & FRESH:
             zero_block((acc,))
         steps = stop - start
         if narrow[0] == PAIRS:
-            t = in_pairs(a + start * A_NARROW, b + start * B_NARROW, steps, block, t, how)
+            t = in_pairs(a + start * A_NARROW, b + start * pitch, pitch, steps, block, t, how)
         elif narrow[0] != WIDE:
-            t = narrowly(a + start * A_NARROW, b + start * B_NARROW, steps, t, how, narrow)
+            t = narrowly(a + start * A_NARROW, b + start * pitch, steps, t, how, narrow)
         elif order <= SEQUENTIAL_ROUNDED:
-            t = in_sequence(a + start * A_BYTES, b + start * B_BYTES, steps, order, t, how)
+            t = in_sequence(a + start * A_BYTES, b + start * pitch, steps, order, t, how)
         else:
-            t = segment(a + start * A_BYTES, b + start * B_BYTES, steps, order, block, late, t,
+            t = segment(a + start * A_BYTES, b + start * pitch, steps, order, block, late, t,
                          how)  # fmt: skip
         if does & JOINS:
             place = stack + held * BLOCK_BYTES
@@ -90,9 +89,12 @@ def _row(m: int, a: int, b: int, depth: int, c: int, c_stride: int, out: int,
     single, start = scratch + NARROW, scratch + (PSUM if ends else ACC)
     rows = min(ROWS, height - m * ROWS)
     a_bytes = A_BYTES if narrow[0] == WIDE else A_NARROW
-    b_bytes = B_BYTES if narrow[0] == WIDE else B_NARROW
+    pitch = narrow[2]
+    # float64 numbers come with their powers, by COLUMNS
+    panel = COLUMNS if narrow[0] == WIDE else pitch // 4
     for n in range(0, width, COLUMNS):
-        columns, panel = min(COLUMNS, width - n), n // COLUMNS * depth
+        columns = min(COLUMNS, width - n)
+        at_b = b + n // panel * depth * pitch + n % panel * 4
         zero_block((start,))
         if how[1]:
             number((scratch + NUMBERS, output + m * ROWS * width + n, width))
@@ -101,7 +103,7 @@ def _row(m: int, a: int, b: int, depth: int, c: int, c_stride: int, out: int,
             place = c + m * ROWS * c_stride + n * 4
             move((place, c_stride, single, COLUMNS * 4, rows, columns))
             open_block((single, start))
-        _outputs(a + m * depth * a_bytes, b + panel * b_bytes, order, block, late, join, ends,
+        _outputs(a + m * depth * a_bytes, at_b, order, block, late, join, ends,
                  given_psum, segments, count, 1 if c else 0, how, narrow)  # fmt: skip
         close_block((scratch + ACC, single))
         place = out + m * ROWS * out_stride + n * 4
@@ -114,15 +116,15 @@ def accumulate(arguments: int) -> None:
 
     a_step, b_step, c_step, out_step are bytes from one product of the batch to the next, 0 where an
     operand repeats; c is 0 where there is no accumulator input. Operands are float32 unless the way
-    of the chains is WIDE.
+    of the chains is WIDE; `pitch` bytes are between two k of a panel of B.
     """
     (a, a_step, b, b_step, depth, c, c_step, c_stride, out, out_step, out_stride, height, width,
      first, last, order, block, late, join, ends, given, given_psum, segments, count, stochastic,
-     seed, drop, way, given_narrow, scratch) = unpack(arguments, 30)  # fmt: skip
+     seed, drop, way, given_narrow, pitch, scratch) = unpack(arguments, 31)  # fmt: skip
     begin_exact((scratch + ENVIRONMENT,))
     zero_block((scratch + ZERO,))
     how = (given, stochastic, seed, drop, scratch)
-    narrow = (way, given_narrow)
+    narrow = (way, given_narrow, pitch)
     blocks = (height + ROWS - 1) // ROWS
     for piece in range(first, last):
         item = piece // blocks

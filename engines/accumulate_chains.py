@@ -8,7 +8,6 @@ from halfulp.dtypes.jit import device
 from halfulp.dtypes.natives import unpack
 from halfulp.engines.exact_sums import exact_sum
 from halfulp.engines.narrow import A_BYTES as A_NARROW
-from halfulp.engines.narrow import B_BYTES as B_NARROW
 from halfulp.engines.narrow import (
     add_single,
     chain,
@@ -52,8 +51,8 @@ CHAINS = 56 * BLOCK_BYTES  # the same of chains
 ENVIRONMENT = 96 * BLOCK_BYTES
 _SINGLE = BLOCK_BYTES // 2  # a block of float32
 
-#: (way, its parameters)
-Narrow = tuple[int, int]
+#: (way, its parameters, bytes from one k of a panel of B to the next: also of what is WIDE)
+Narrow = tuple[int, int, int]
 #: (parameters of the rounding, whether it is stochastic, seed, bits to drop of 32, scratch memory)
 How = tuple[int, int, int, int, int]
 
@@ -78,29 +77,29 @@ def add_rounded(x: int, y: int, target: int, t: int, how: How) -> int:
 @device
 def narrowly(a: int, b: int, steps: int, t: int, how: How, narrow: Narrow) -> int:
     """A chain of products in float32; returns the number of the next rounding."""
-    way, given = narrow
+    way, given, pitch = narrow
     wide, scratch = how[0], how[4]
     acc, zeros = scratch + NARROW, scratch + ZERO
     shrink((scratch + ACC, acc))
     if way == CHAIN:
-        chain((a, b, acc, steps))
+        chain((a, b, pitch, acc, steps))
     elif way == CHAIN_ROUNDED:
-        chain_rounded((a, b, acc, steps))
+        chain_rounded((a, b, pitch, acc, steps))
     elif way == EVEN:
-        narrow_even((a, b, acc, steps, given, wide, zeros))
+        narrow_even((a, b, pitch, acc, steps, given, wide, zeros))
     elif way == EVEN_RANGED:
-        narrow_even_ranged((a, b, acc, steps, given, wide, zeros))
+        narrow_even_ranged((a, b, pitch, acc, steps, given, wide, zeros))
     elif way == ODD_RANGED:
-        narrow_odd_ranged((a, b, acc, steps, given, wide, zeros))
+        narrow_odd_ranged((a, b, pitch, acc, steps, given, wide, zeros))
     elif way == NOISY_RANGED:
         k = 0
         while k < steps:
             count = min(4 - t % 4, steps - k)
-            narrow_noisy_ranged((a + k * A_NARROW, b + k * B_NARROW, acc, count, given, wide,
+            narrow_noisy_ranged((a + k * A_NARROW, b + k * pitch, pitch, acc, count, given, wide,
                                  noise_of(t, how)))  # fmt: skip
             k, t = k + count, t + count
     else:
-        narrow_ranged((a, b, acc, steps, given, wide, zeros))
+        narrow_ranged((a, b, pitch, acc, steps, given, wide, zeros))
     open_block((acc, scratch + ACC))
     return t
 
@@ -161,7 +160,7 @@ def _pairwise(a: int, b: int, steps: int, t: int, how: How) -> int:
 
 
 @device
-def in_pairs(a: int, b: int, steps: int, block: int, t: int, how: How) -> int:
+def in_pairs(a: int, b: int, pitch: int, steps: int, block: int, t: int, how: How) -> int:
     """Blocks of products in pairs of neighbours, in float32, each added to the accumulator."""
     scratch = how[4]
     acc, stack, own = scratch + ACC, scratch + _STACK, scratch + _TEMP
@@ -169,7 +168,7 @@ def in_pairs(a: int, b: int, steps: int, block: int, t: int, how: How) -> int:
         length, held = min(block, steps - start), 0
         for k in range(length):
             place = stack + held * _SINGLE
-            product_single((a + (start + k) * A_NARROW, b + (start + k) * B_NARROW, place))
+            product_single((a + (start + k) * A_NARROW, b + (start + k) * pitch, place))
             held, leaves = held + 1, k + 1
             while leaves % 2 == 0:
                 left = stack + (held - 2) * _SINGLE

@@ -28,9 +28,17 @@ from halfulp.engines.accumulation import (
 )
 from halfulp.engines.operands import as_float_format, as_format, broadcast_shape, open_floats
 from halfulp.engines.result_nans import Operand, set_nans
-from halfulp.engines.schedule import schedule
+from halfulp.engines.schedule import Schedule, schedule
 from halfulp.engines.wide import ROWS
-from halfulp.engines.wide_operands import cast_operand, finest, lay, widen
+from halfulp.engines.wide_operands import (
+    Panels,
+    as_columns,
+    cast_operand,
+    finest,
+    lay,
+    lay_right,
+    widen,
+)
 from halfulp.engines.wide_parameters import bits64, narrow_way, parameters
 
 Array = npt.NDArray[Any]
@@ -61,7 +69,9 @@ class _Shape(NamedTuple):
         return (*self.batch, self.rows, self.columns)
 
 
-def _shape(a: Array, b: Array) -> _Shape:
+def _shape(a: Array, b: Array | Panels) -> _Shape:
+    if isinstance(b, Panels):
+        return _Shape(a.shape[:-2], a.shape[-2], a.shape[-1], b.width)
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError(f"a has shape {a.shape}, b {b.shape}; needed: (..., M, K) and (..., K, N)")
     batch = broadcast_shape(a=a.shape[:-2], b=b.shape[:-2])
@@ -100,7 +110,7 @@ def matmul(
         return give(_integers(*operands, c, accumulation, shape))
     given = None if c is None else open_floats(c)[0]
     start = None if given is None else _cast_input(given, accumulation)
-    found = _floats(*operands, start, (a_fmt, b_fmt), accumulation, shape)
+    found = float_product(*operands, start, (a_fmt, b_fmt), accumulation)
     if result != accumulation.outside:
         found = round_to(found, result, nan=None if result.has_nan else "zero")
     if accumulation.nan is not NanRule.CANONICAL and result.has_nan:
@@ -142,37 +152,46 @@ def _flat(x: Array | None, shape: _Shape, dtype: Any) -> Array | None:
     return np.ascontiguousarray(whole).reshape(prod(shape.batch), shape.rows, shape.columns)
 
 
-def _floats(
-    a: Array, b: Array, c: Array | None, formats: tuple[Format, Format], how: Accumulation,
-    shape: _Shape,
+def float_product(
+    a: Array, b: Array | Panels, c: Array | None, formats: tuple[Format, Format],
+    how: Accumulation,
 ) -> Array:  # fmt: skip
+    """The sums of `matmul`, of `how.outside`, of operands that are cast already."""
+    shape = _shape(a, b)
     out = np.zeros(shape.result, np.float32)
     start = _flat(c, shape, np.float32)
     if not out.size:
         return out
     plan = schedule(how, shape.depth)
+    a_format, b_format = (fmt for fmt in formats if isinstance(fmt, FloatFormat))
+    values = b.memory if isinstance(b, Panels) else b
+    narrow = narrow_way(how, finest(a, a_format) + finest(values, b_format))
+    left = lay(a, True, plan.order, shape.batch)
+    if narrow.way == driver.WIDE:
+        left = widen(left, bits64(ldexp(1.0, a_format.emin)))
+        right = lay(as_columns(b), False, plan.order, shape.batch)
+        right = widen(right, bits64(ldexp(1.0, b_format.emin)))
+    else:
+        right = lay_right(b, plan.order, shape.batch)
+    told = *_told(how, plan, shape.depth), narrow.way, address(narrow.given), right.pitch
+    _run(accumulate, (*left.places, *right.places), start, out, shape, told)
+    return out
+
+
+def _told(how: Accumulation, plan: Schedule, depth: int) -> tuple[int, ...]:
+    """What the kernel is told of an accumulation."""
     lengths = plan.segments[:, 1] - plan.segments[:, 0]
-    longest = int(min(how.block or shape.depth, lengths.max(initial=0)))
+    longest = int(min(how.block or depth, lengths.max(initial=0)))
     own, psum = parameters(how, longest)
     order = _CUTS[how.cut] if how.order is Order.FUSED else None
     if order is None:
         order = _FLOAT_ORDERS[how.order, how.rounds_products]
     late = how.entry is Entry.LATE or how.order is Order.PAIRWISE
-    stochastic = how.rounding is Rounding.STOCHASTIC
-    a_format, b_format = (fmt for fmt in formats if isinstance(fmt, FloatFormat))
-    narrow = narrow_way(how, finest(a, a_format) + finest(b, b_format))
-    more = (
+    return (
         order, max(longest, 1), int(late), _JOINS[how.join], int(how.entry is Entry.END),
         address(own), address(psum), address(plan.segments), len(plan.segments),
-        int(stochastic), signed64(how.seed), 32 - how.random_bits, narrow.way,
-        address(narrow.given),
+        int(how.rounding is Rounding.STOCHASTIC), signed64(how.seed), 32 - how.random_bits,
     )  # fmt: skip
-    left, right = lay(a, True, plan.order, shape.batch), lay(b, False, plan.order, shape.batch)
-    if narrow.way == driver.WIDE:
-        left = widen(left, bits64(ldexp(1.0, a_format.emin)))
-        right = widen(right, bits64(ldexp(1.0, b_format.emin)))
-    _run(accumulate, (*left.places, *right.places), start, out, shape, more)
-    return out
 
 
 def _integers(a: Array, b: Array, c: Any, how: Accumulation, shape: _Shape) -> Array:

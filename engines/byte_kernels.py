@@ -6,10 +6,9 @@ The instruction takes a without sign: a + 128 goes in, and 128 times the sums of
 off. Four k of a row of A, and of a column of B, lie in one 32-bit word.
 """
 
-import llvmlite.binding
 from llvmlite import ir
-from numba.core import config
 
+from halfulp.dtypes.jit import has_feature
 from halfulp.dtypes.lanes import F32, I8, I32, I64, Lanes, declare, load, splat, store
 from halfulp.dtypes.natives import native
 from halfulp.engines.casts import COUNTS, INTEGER_NAMES, Given, Result, integer_cast
@@ -23,16 +22,7 @@ FOUR = 4  # k of a word
 _VNNI = "llvm.x86.avx512.vpdpbusd.512"
 
 
-def _has_byte_products() -> bool:
-    """Whether the processor that numba compiles for has them."""
-    if config.CPU_FEATURES:
-        return "+avx512vnni" in config.CPU_FEATURES
-    if config.CPU_NAME:
-        return False
-    return bool(llvmlite.binding.get_host_cpu_features().get("avx512vnni"))
-
-
-HAS_BYTE_PRODUCTS = _has_byte_products()
+HAS_BYTE_PRODUCTS = has_feature("avx512vnni")
 
 
 def _byte_operand(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:

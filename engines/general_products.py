@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from halfulp.dtypes import FP32, FloatFormat, Format, IntFormat, encode
 from halfulp.dtypes.parameters import MAGNITUDE32
-from halfulp.engines.accumulated import matmul
+from halfulp.engines.accumulated import float_product, matmul
 from halfulp.engines.accumulation import Accumulation
 from halfulp.engines.arrays import apply_flat, combine
 from halfulp.engines.datapath import Datapath
@@ -18,7 +18,7 @@ from halfulp.engines.functions import Activation
 from halfulp.engines.operands import Counts, Floats
 from halfulp.engines.products import Cast, Exit, Packed, as_floats, cast_of, pack
 from halfulp.engines.systolic import PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
-from halfulp.engines.wide_operands import cast_operand
+from halfulp.engines.wide_operands import Panels, as_columns, cast_operand
 
 Array = npt.NDArray[Any]
 #: Halves of A and of B that meet in each pass: hi hi, hi lo, lo hi, lo lo (assumed).
@@ -36,23 +36,38 @@ def general_product(
     they are added to, (..., M, N).
     """
     left, counts = entered(a, casts[0])
+    right: list[Floats] | Panels
     if isinstance(b, Packed):
-        right, more = _parts(b, path.passes), b.counts
+        more = b.counts
+        # one pass reads the panels as they are
+        right = _parts(b, path.passes) if path.passes == 4 else Panels(as_floats(b).high, b.width)
     else:
         right, more = entered(b, casts[1])
         if transposed:
             right = [part.swapaxes(-1, -2) for part in right]
         if not prod(out.shape[:-2]):
             counts = more = np.zeros(4, np.int64)  # nothing came in
-    if path.passes == 4:
+    if isinstance(right, list) and path.passes == 4:
         sums = _four_passes(left, right, psum, path.general, out.shape)
     else:
-        formats = [_summed(cast.fmt, path) for cast in casts]
-        sums = matmul(
-            left[0], right[0], psum, accumulation=path.general, a_format=formats[0],
-            b_format=formats[1],
-        )  # fmt: skip
+        formats = _summed(casts[0].fmt, path), _summed(casts[1].fmt, path)
+        sums = _one_pass(
+            left[0], right if isinstance(right, Panels) else right[0], psum, formats, path
+        )
     return counts + more + _leave(sums, exit_, out)
+
+
+def _one_pass(
+    a: Floats, b: Floats | Panels, psum: Array | None, formats: tuple[Format, Format],
+    path: Datapath,
+) -> Array:  # fmt: skip
+    """The sums of operands that are cast already."""
+    how = path.general
+    if path.integer or psum is not None or how.flushes_inputs:
+        first, second = formats
+        b = as_columns(b)
+        return matmul(a, b, psum, accumulation=how, a_format=first, b_format=second)
+    return float_product(a, b, None, formats, how)
 
 
 def _summed(fmt: Format, path: Datapath) -> Format:
@@ -63,12 +78,12 @@ def _summed(fmt: Format, path: Datapath) -> Format:
 def fit(b: Packed, passes: int) -> Packed:
     """A packed operand for so many passes, also where its own format alone takes others."""
     if passes == 1 and b.low is not None:
-        high, low = (_columns(part, b) for part in (b.high, b.low))
+        high, low = (Panels(part, b.width).columns for part in (b.high, b.low))
         # -0 has a low half of +0, and their sum would be +0
         whole = (low.view(np.uint32) & MAGNITUDE32) == 0
         values = np.where(whole, high, combine(high, low, AluOp.ADD, FP32)[0])
     elif passes == 4 and b.low is None and _has_low_half(b):
-        values = _columns(b.high, b)
+        values = Panels(b.high, b.width).columns
     else:
         return b
     again = pack(values, cast_of(b.fmt, 1.0, passes), False)
@@ -79,18 +94,15 @@ def _has_low_half(b: Packed) -> bool:
     return b.fmt == FP32 or (isinstance(b.fmt, IntFormat) and b.fmt.bits > _HALF_BITS)
 
 
-def _columns(panels: Floats, b: Packed) -> Floats:
-    """Panels as (K, N)."""
-    return panels.swapaxes(0, 1).reshape(b.depth, len(panels) * panels.shape[2])[:, : b.width]
-
-
 def _parts(b: Packed, passes: int) -> list[Floats]:
     """A packed operand as (K, N), or its high and its low halves."""
     floats = as_floats(b)
-    high = _columns(floats.high, b)
+    high = Panels(floats.high, b.width).columns
     if passes == 1:
         return [high]
-    return [high, np.zeros_like(high) if floats.low is None else _columns(floats.low, b)]
+    if floats.low is None:
+        return [high, np.zeros_like(high)]
+    return [high, Panels(floats.low, b.width).columns]
 
 
 def entered(x: Floats, cast: Cast) -> tuple[list[Floats], Counts]:

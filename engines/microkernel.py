@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
-from numba.core import config
 
+from halfulp.dtypes.jit import has_feature
 from halfulp.dtypes.lanes import BYTES, F32, I8, I64, declare, splat
 from halfulp.dtypes.natives import native
 
@@ -31,13 +30,7 @@ def _vectors() -> tuple[int, int]:
     8 x 2 accumulators of 16 floats hide the latency of the multiply-add; with 16 registers of 8
     floats 6 x 2 fit. The bits do not depend on it: LLVM splits what a processor has not.
     """
-    if config.CPU_FEATURES:
-        wide = "+avx512f" in config.CPU_FEATURES
-    elif config.CPU_NAME:
-        wide = False
-    else:
-        wide = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
-    return (16, 8) if wide else (8, 6)
+    return (16, 8) if has_feature("avx512f") else (8, 6)
 
 
 VECTOR, ROWS = _vectors()

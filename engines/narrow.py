@@ -25,7 +25,7 @@ from halfulp.engines.wide import COLUMNS, LANES, NOISE_BYTES, ROWS, Rounder, Uni
 #: for which magnitudes that is right; the others go through float64. `one` is 1: of a known one
 #: LLVM would make a comparison, and three operations.
 NARROW = ("add", "keep", "place", "below", "shift", "least", "span", "one")
-A_BYTES, B_BYTES = 4 * ROWS, 4 * COLUMNS  # of one k
+A_BYTES, ROW_BYTES = 4 * ROWS, 4 * COLUMNS  # of one k of A, of a row of sums
 Given = dict[str, Lanes]
 #: step(k, a number of each row of A, a row of B, sums) -> sums
 Step = Callable[[ir.Value, list[Lanes], Lanes, list[Lanes]], list[Lanes]]
@@ -94,10 +94,10 @@ def _noisy(a: Lanes, b: Lanes, acc: Lanes, noise: Lanes, given: Given) -> tuple[
 
 
 def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
-    """(a, b, accumulators, steps, parameters, those of float64, noise of the first step)"""
+    """(a, b, pitch, accumulators, steps, parameters, those of float64, noise of the first step)"""
 
     def build(function: ir.Function) -> None:
-        a, b, acc, steps, base, base64, noise = function.args
+        a, b, pitch, acc, steps, base, base64, noise = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given, noisy = _load_given(builder, base), kind == "noisy"
 
@@ -131,7 +131,7 @@ def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
             assert ordinary is not None
             return unless_all(builder, ordinary, results, slow)
 
-        _loop(builder, (a, b, acc, steps), step)
+        _loop(builder, (a, b, pitch, acc, steps), step)
 
     return build
 
@@ -140,11 +140,11 @@ def _loop(
     builder: ir.IRBuilder, places_: tuple[ir.Value, ...],
     step: Step,
 ) -> None:  # fmt: skip
-    """Take every k of a chain, and return."""
-    a, b, acc, steps = places_
-    rows = [builder.add(acc, I64(B_BYTES * row)) for row in range(ROWS)]
+    """Take every k of a chain, and return; from one k of B to the next are `pitch` bytes."""
+    a, b, pitch, acc, steps = places_
+    rows = [builder.add(acc, I64(ROW_BYTES * row)) for row in range(ROWS)]
     loop = Counter(builder, steps, 1, [load(builder, row, F32, COLUMNS) for row in rows])
-    right = load(builder, builder.add(b, builder.mul(loop.index, I64(B_BYTES))), F32, COLUMNS)
+    right = load(builder, builder.add(b, builder.mul(loop.index, pitch)), F32, COLUMNS)
     left = builder.add(a, builder.mul(loop.index, I64(A_BYTES)))
     factors = []
     for row in range(ROWS):
@@ -165,7 +165,7 @@ def _chained_apart(k: ir.Value, rows: list[Lanes], y: Lanes, totals: list[Lanes]
 
 
 def _chain(step: Step) -> Any:
-    """(a, b, accumulators, steps): float32's own sums."""
+    """(a, b, pitch, accumulators, steps): float32's own sums."""
 
     def build(function: ir.Function) -> None:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -182,7 +182,7 @@ def _build_product(function: ir.Function) -> None:
     for row in range(ROWS):
         pointer = builder.inttoptr(builder.add(a, I64(4 * row)), F32.as_pointer())
         left = Lanes(builder, splat(builder, builder.load(pointer), COLUMNS))
-        store(builder, left * right, builder.add(target, I64(B_BYTES * row)))
+        store(builder, left * right, builder.add(target, I64(ROW_BYTES * row)))
     builder.ret_void()
 
 
@@ -191,7 +191,7 @@ def _build_add(function: ir.Function) -> None:
     x, y, target = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     for row in range(ROWS):
-        left, right, place = (builder.add(base, I64(B_BYTES * row)) for base in (x, y, target))
+        left, right, place = (builder.add(base, I64(ROW_BYTES * row)) for base in (x, y, target))
         total = load(builder, left, F32, COLUMNS) + load(builder, right, F32, COLUMNS)
         store(builder, total, place)
     builder.ret_void()
@@ -207,11 +207,11 @@ def _build_shrink(function: ir.Function) -> None:
 
 
 def _cutting(name: str, kind: str, ranged: bool) -> Any:
-    return native(name, 7, _narrow(kind, ranged), direction=Direction.CUT)
+    return native(name, 8, _narrow(kind, ranged), direction=Direction.CUT)
 
 
-chain = native("halfulp_chain", 4, _chain(_chained))
-chain_rounded = native("halfulp_chain_rounded", 4, _chain(_chained_apart))
+chain = native("halfulp_chain", 5, _chain(_chained))
+chain_rounded = native("halfulp_chain_rounded", 5, _chain(_chained_apart))
 narrow_even = _cutting("halfulp_narrow_even", "even", False)
 narrow_even_ranged = _cutting("halfulp_narrow_even_ranged", "even", True)
 narrow_ranged = _cutting("halfulp_narrow_ranged", "plain", True)

@@ -97,11 +97,16 @@ def _absorbs(accumulation: Accumulation) -> bool:
 
 
 def _lowest(fmt: FloatFormat, accumulation: Accumulation) -> int:
-    """Exponent of the smallest power of two that is not flushed."""
+    """Exponent of the smallest power of two that is neither flushed nor cut off alone."""
     if not fmt.subnormals:
         return fmt.emin + 1  # the first code of the lowest binade is zero
     flushes = accumulation.flushes_inputs or accumulation.flushes_results
-    return fmt.emin - (0 if flushes else fmt.mantissa_bits)
+    lowest = fmt.emin - (0 if flushes else fmt.mantissa_bits)
+    if accumulation.fraction_bits is None:
+        return lowest
+    # the exponent that the grid follows is a subnormal's emin, and not below its floor
+    floor = fmt.emin if accumulation.floor_exponent is None else accumulation.floor_exponent
+    return max(lowest, max(fmt.emin, floor) - accumulation.fraction_bits)
 
 
 class Probe:

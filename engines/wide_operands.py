@@ -22,6 +22,7 @@ from halfulp.engines.accumulation import Accumulation
 from halfulp.engines.wide import COLUMNS, ROWS
 
 Array = npt.NDArray[Any]
+_IN_CACHE = 1 << 14  # numbers that are looked at while they are in the cache
 
 
 class Laid(NamedTuple):
@@ -34,9 +35,43 @@ class Laid(NamedTuple):
     repeats: bool
 
     @property
+    def pitch(self) -> int:
+        """Bytes from one k to the next."""
+        return self.memory.shape[-1] * self.memory.itemsize
+
+    @property
     def places(self) -> tuple[int, int]:
         """The address, and the bytes from one matrix of the batch to the next."""
         return address(self.memory), 0 if self.repeats else self.memory.strides[0]
+
+
+class Panels(NamedTuple):
+    """A float32 right operand in panels of columns, [panel][k][column]; zeros fill the last."""
+
+    memory: Array
+    width: int
+
+    @property
+    def columns(self) -> Array:
+        """As (K, N)."""
+        panels, depth, size = self.memory.shape
+        return self.memory.swapaxes(0, 1).reshape(depth, panels * size)[:, : self.width]
+
+
+def as_columns(x: Array | Panels) -> Array:
+    """A right operand as (..., K, N)."""
+    return x.columns if isinstance(x, Panels) else x
+
+
+def lay_right(x: Array | Panels, order: Array, batch: tuple[int, ...]) -> Laid:
+    """A right operand laid out; panels are, if their order is that of the sums."""
+    if isinstance(x, Panels) and _in_order(order):
+        return Laid(x.memory[None], True)
+    return lay(as_columns(x), False, order, batch)
+
+
+def _in_order(order: Array) -> bool:
+    return not bool((order[1:] < order[:-1]).any())
 
 
 def lay(x: Array, rows: bool, order: Array, batch: tuple[int, ...]) -> Laid:
@@ -47,7 +82,7 @@ def lay(x: Array, rows: bool, order: Array, batch: tuple[int, ...]) -> Laid:
         x, lead = np.broadcast_to(x, batch + x.shape[-2:]), batch
     turned = x.swapaxes(-1, -2) if rows else x
     flat = turned.reshape(prod(lead), len(order), width)
-    if (order[1:] < order[:-1]).any():
+    if not _in_order(order):
         flat = flat[:, order]
     blocks, whole = -(-width // wide), width // wide
     laid = np.empty((len(flat), blocks, len(order), wide), x.dtype)
@@ -79,9 +114,12 @@ def finest(x: Array, fmt: FloatFormat) -> int:
     lowest = fmt.emin - fmt.mantissa_bits
     if lowest > -60:
         return lowest  # as good as any
-    magnitude = x.view(np.uint32) & np.uint32(MAGNITUDE32)
-    # zero comes last
-    smallest = int((magnitude - np.uint32(1)).min(initial=INF32)) + 1
+    flat, smallest = x.reshape(-1).view(np.uint32), INF32
+    for start in range(0, flat.size, _IN_CACHE):
+        magnitude = flat[start : start + _IN_CACHE] & np.uint32(MAGNITUDE32)
+        magnitude -= np.uint32(1)  # zero comes last
+        smallest = min(smallest, int(magnitude.min()))
+    smallest += 1
     return max((smallest >> 23) - 127 - fmt.mantissa_bits, lowest)
 
 
