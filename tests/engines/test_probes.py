@@ -57,6 +57,8 @@ def test_n_is_an_integer(n: Any) -> None:
         (FP16, 32, dataclasses.replace(FUSED, fraction_bits=33), None),
         (FP32, 32, dataclasses.replace(FUSED, entry=Entry.LATE), Magnitudes(2.0**31, 1.0, 32.0)),
         (FP32, 32, dataclasses.replace(FUSED, fraction_bits=3), None),
+        (FP16, 8, dataclasses.replace(FUSED, fraction_bits=6), Magnitudes(2.0**15, 2.0**-20)),
+        (FP32, 8, dataclasses.replace(FUSED, floor_exponent=30), Magnitudes(2.0**127, 2.0**5)),
         (FP32, 32, Accumulation(rounding=ODD), Magnitudes(2.0**29, 1.0, 32.0)),
         (
             FP32, 32, Accumulation(entry=Entry.END, psum_rounding=ODD),
