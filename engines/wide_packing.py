@@ -24,6 +24,7 @@ from halfulp.engines.wide import (
 )
 
 _LOW = 0xFFFFFFFF
+_DRAWN = 4 * LANES  # counters at once: those of one vector leave the processor waiting
 
 
 def _operand_power(x: Lanes, tiny: Lanes) -> Lanes:
@@ -105,15 +106,15 @@ def _build_draw(function: ir.Function) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
 
     def words(value: ir.Value) -> list[Lanes]:
-        both = Lanes(builder, splat(builder, value, LANES))
+        both = Lanes(builder, splat(builder, value, _DRAWN))
         return [both & _LOW, both >> 32]
 
     steps, key = words(step), words(seed)
-    unwanted = Lanes(builder, splat(builder, drop, LANES))
-    loop = Counter(builder, I64(ROWS * VECTORS), 1)
-    shift = builder.mul(loop.index, I64(8 * LANES))
-    half = builder.mul(loop.index, I64(4 * LANES))
-    output = load(builder, builder.add(numbers, shift), I64, LANES)
+    unwanted = Lanes(builder, splat(builder, drop, _DRAWN))
+    loop = Counter(builder, I64(ROWS * COLUMNS // _DRAWN), 1)
+    shift = builder.mul(loop.index, I64(8 * _DRAWN))
+    half = builder.mul(loop.index, I64(4 * _DRAWN))
+    output = load(builder, builder.add(numbers, shift), I64, _DRAWN)
     for word, lanes in enumerate(rounds([output & _LOW, output >> 32, *steps], key)):
         place = builder.add(builder.add(target, half), I64(word * NOISE_BYTES))
         store(builder, ((lanes & _LOW) >> unwanted).convert("trunc", I32), place)
