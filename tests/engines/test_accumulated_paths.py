@@ -96,7 +96,7 @@ def test_products_below_float32_are_told_in_float64() -> None:
         assert way(how, a, b, held) == driver.WIDE
         dots(a, b, c, how, held)
         # above float32's smallest number, but for the last places
-        fine = np.float32([[2.0**-70 * (1 + held.eps)]])
+        fine = np.array([[2.0**-70 * (1 + held.eps)]], np.float32)
         assert way(how, fine, fine, held) == driver.WIDE
         dots(fine, fine, None, how, held)
 
