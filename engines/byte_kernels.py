@@ -33,6 +33,11 @@ def _byte_operand(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     return (integer ^ 128).convert("trunc", I8), masks
 
 
+def _flipped(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
+    """An int8, plus 128."""
+    return inputs[0] ^ 128, []
+
+
 def _build_columns(function: ir.Function) -> None:
     """(panel, words, rows, sums): up to four rows of a float32 panel into one row of words.
 
@@ -98,5 +103,6 @@ def _build_multiply(function: ir.Function) -> None:
 
 
 cast_bytes = lane_grid("halfulp_cast_bytes", _byte_operand, [I32], I8, INTEGER_NAMES, len(COUNTS))
+flip_bytes = lane_grid("halfulp_flip_bytes", _flipped, [I8], I8, (), 0)
 pack_words = native("halfulp_pack_words", 4, _build_columns, guarded=False)
 multiply_bytes = native("halfulp_multiply_bytes", 7, _build_multiply, guarded=False)

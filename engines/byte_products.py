@@ -10,6 +10,7 @@ from halfulp.engines.byte_kernels import (
     ROW_BYTES,
     ROWS,
     cast_bytes,
+    flip_bytes,
     multiply_bytes,
     pack_words,
 )
@@ -41,7 +42,10 @@ def pack_byte_panels(arguments: int) -> None:
 
 @kernel
 def byte_product(arguments: int) -> None:
-    """Rows r0..r1 and panels p0..p1 of C = evacuate(cast(A) B), in int32 until it leaves."""
+    """Rows r0..r1 and panels p0..p1 of C = evacuate(cast(A) B), in int32 until it leaves.
+
+    A is float32, or int8 where `given` is 0: then nothing is cast.
+    """
     (a, a_stride, b, sums, c, c_stride, depth, width, r0, r1, p0, p1, given, scale, a_counts, psum,
      multiplier, bias, out_given, out_counts, scratch) = unpack(arguments, 21)  # fmt: skip
     begin_exact((scratch + ENVIRONMENT,))
@@ -50,16 +54,20 @@ def byte_product(arguments: int) -> None:
         height = min(ROW_BLOCK, r1 - m)
         for k in range(0, max(depth, 1), _K_BLOCK):
             steps, start = min(_K_BLOCK, depth - k), 1 if k == 0 else 0
-            cast_bytes((a + m * a_stride + k * 4, a_stride, scratch, ROW_BYTES, height, steps,
-                        given, scale, a_counts))  # fmt: skip
+            row = a + m * a_stride
+            if given == 0:
+                flip_bytes((row + k, a_stride, scratch, ROW_BYTES, height, steps, 0, 0, a_counts))
+            else:
+                cast_bytes((row + k * 4, a_stride, scratch, ROW_BYTES, height, steps, given, scale,
+                            a_counts))  # fmt: skip
             words = (steps + FOUR - 1) // FOUR
             for p in range(p0, p1):
                 at_b, own = b + p * size + k // FOUR * PANEL_BYTES, sums + p * PANEL_BYTES
                 columns = min(PANEL, width - p * PANEL)
-                for row in range(0, height, ROWS):
-                    rows = min(ROWS, height - row)
-                    place = c + (m + row) * c_stride + p * PANEL_BYTES
-                    at_a = scratch + row * ROW_BYTES
+                for block in range(0, height, ROWS):
+                    rows = min(ROWS, height - block)
+                    place = c + (m + block) * c_stride + p * PANEL_BYTES
+                    at_a = scratch + block * ROW_BYTES
                     if rows == ROWS and columns == PANEL:
                         multiply_bytes((at_a, at_b, place, c_stride, words, start, own))
                         continue

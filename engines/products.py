@@ -117,8 +117,8 @@ def _row_major(x: Floats) -> Floats:
 
     Copied if need be.
     """
-    scattered = x.shape[-1] > 1 and x.strides[-1] != 4
-    if scattered or (x.shape[-2] > 1 and x.strides[-2] < 4 * x.shape[-1]):
+    scattered = x.shape[-1] > 1 and x.strides[-1] != x.itemsize
+    if scattered or (x.shape[-2] > 1 and x.strides[-2] < x.itemsize * x.shape[-1]):
         return np.ascontiguousarray(x)
     return x
 
@@ -194,7 +194,8 @@ def _pieces(rows: int, panels: int, macs: int) -> list[tuple[int, int, int, int]
 def flat_product(a: Floats, cast: Cast, b: Packed, exit_: Exit, out: Any) -> Counts:
     """All leading axes of `a` as rows, times a packed operand.
 
-    Returns what the casts of A and of the result changed.
+    `a` is float32; or int8, which needs no cast, if the packed one has words. Returns what the
+    casts of A and of the result changed.
     """
     rows = prod(a.shape[:-1])
     flat = _row_major(a.reshape(rows, a.shape[-1]) if a.ndim != 2 else a)
@@ -213,7 +214,8 @@ def flat_product(a: Floats, cast: Cast, b: Packed, exit_: Exit, out: Any) -> Cou
     kinds: tuple[int, ...] = cast.arguments
     leave: tuple[int, ...] = cast.passes, *exit_.arguments
     if b.sums is not None:  # bytes have one kind of cast, and one pass
-        run, kinds, leave = byte_product, cast.arguments[1:], leave[1:]
+        kinds = (0, 0) if a.dtype == np.int8 else cast.arguments[1:]
+        run, leave = byte_product, leave[1:]
     parts = []
     for index, piece in enumerate(pieces):
         # rows that several threads cast are counted by the first of them

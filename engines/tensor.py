@@ -37,6 +37,7 @@ from halfulp.engines.systolic import PSUM_RAW
 from halfulp.engines.tensor_operands import (
     column_vector,
     extent,
+    open_left,
     open_right,
     right_format,
     way_out,
@@ -162,11 +163,11 @@ class TensorEngine:
         Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do
         not match.
         """
-        left, give = open_floats(a)
         a_fmt = as_format(a_format)
         b_fmt = right_format(b, b_format, a_fmt)
         path = self.path(a_fmt, b_fmt)
         right = open_right(b, b_fmt, b_scale, transpose_b)
+        left, give = open_left(a, a_fmt, a_scale, right, path)
         lead, depth, width = extent(right, transpose_b)
         if left.ndim < 2 or left.shape[-1] != depth:
             given = f"a has shape {left.shape}, b {depth} x {width}"

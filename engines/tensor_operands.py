@@ -1,10 +1,13 @@
 """Operands and ways out of the Tensor Engine's products, as they are given."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from halfulp.dtypes import FP32, Format
+from halfulp.dtypes import FP32, INT8, Format
+from halfulp.dtypes.containers import open_source
 from halfulp.engines.datapath import Datapath
 from halfulp.engines.operands import Floats, as_float_format, as_format, filled, open_floats
 from halfulp.engines.products import Exit, Packed
@@ -20,6 +23,21 @@ def right_format(b: Any, b_format: Format | str | None, a_format: Format) -> For
     if b_format is not None:
         return as_format(b_format)
     return b.fmt if isinstance(b, Packed) else a_format
+
+
+def open_left(
+    a: Any, fmt: Format, scale: float, right: Packed | Floats, path: Datapath
+) -> tuple[npt.NDArray[Any], Callable[[Any], Any]]:
+    """The left operand as float32, and what makes a result its kind of container.
+
+    int8 stays what it is where the kernels multiply bytes.
+    """
+    bytes_ = isinstance(right, Packed) and right.sums is not None and path.integer
+    if bytes_ and path.sums is None and fmt == INT8 and scale == 1.0:
+        source = open_source(a)
+        if source.array.dtype == np.int8 and source.codes_of is None:
+            return source.array, source.give_back
+    return open_floats(a)
 
 
 def open_right(b: Any, fmt: Format, scale: Any, transposed: bool) -> Packed | Floats:
