@@ -1,13 +1,6 @@
 """THE TABLE of machines: what is known, or assumed, of the sums in their matrix instructions.
 
-Sources, each at the commit that was read:
-
-    vectors     outputs of the hardware, published in north-numerical-computing/MATLAB-tensor-core
-                @b12b5a7 (every second row of them; BSD-2-Clause)
-    MMA-Sim     microsoft/MMA-Sim @c785138, and arXiv 2511.10909
-    FASI        Fasi, Higham, Mikaitis, Pranesh: PeerJ Computer Science 7:e330
-    Zen 4       outputs of an AMD EPYC, family 25 model 17, that were taken for this project
-    NKI         aws-neuron/aws-neuron-sdk @81ce03a, nki/guides/architecture/
+Sources are those of `preset_sources.SOURCES`.
 
 No vectors have a NaN, an infinity, an overflow or a subnormal result but those of Zen 4: what the
 NVIDIA machines do there (NaN with all bits set, infinity whatever the rounding, subnormals kept, no
@@ -68,6 +61,8 @@ class Preset:
     standing      how `accumulation` is known, as far as finite normal numbers go
     source        who says so
     note          what the source leaves open, or where it ends
+    documented    fields of `accumulation` that the machine's maker documents
+    modeled       fields that no output reaches: what another project's model of the machine does
 
     Raises ValueError for operands that the accumulator does not hold.
     """
@@ -83,6 +78,8 @@ class Preset:
     standing: Standing
     source: str
     note: str = ""
+    documented: frozenset[str] = frozenset()
+    modeled: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.accumulation.check_operand(self.a_format)
@@ -116,6 +113,10 @@ _ONE = "the vectors have one block; that low k come first is MMA-Sim's, for V100
 _CUT_C = "c has fp32 and is cut toward zero with the products, as the accumulator input is here"
 _ZERO_C = f"in the vectors c is 0, where it enters is MMA-Sim's; {_CUT_C}"
 _WIDTH = "22 to 25 fraction bits give the same vectors"
+_UNREACHED = frozenset(
+    ("floor_exponent", "overflows_to_infinity", "flushes_inputs", "flushes_results", "nan")
+)
+_UNREACHED_TOO = {_ONE: {"chains"}, _ZERO_C: {"entry"}}
 _NVIDIA = {
     "v100": "NVIDIA V100",
     "a100": "NVIDIA A100, A2",
@@ -174,6 +175,7 @@ def _tensor_core(
         standing=Standing.VECTORS,
         source="vectors" if how.entry is Entry.END else "vectors; MMA-Sim",
         note=note,
+        modeled=_UNREACHED | _UNREACHED_TOO.get(note, set()),
     )
 
 
@@ -262,6 +264,7 @@ def _neuroncore(name: str, machine: str, accumulation: Accumulation, source: str
         standing=Standing.ASSUMED,
         source=source,
         note="assumed: direction, start at +0, chains, roundings, exponent range, NaN, subnormals",
+        documented=frozenset(("accumulator", "psum")),
     )
 
 
