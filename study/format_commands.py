@@ -1,5 +1,6 @@
 """The commands `formats`, `show` and `explain`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -7,8 +8,8 @@ import typer
 FORMATS_EXAMPLES = ("halfulp formats", "halfulp formats --help", "halfulp formats | head -4")
 SHOW_EXAMPLES = (
     "halfulp show e4m3",
-    "halfulp show format bfloat16",
-    "halfulp show 'cfp8(2,5,bias=3)'",
+    "halfulp show format 'cfp8(2,5,bias=3)'",
+    "halfulp show accumulation neuroncore-v2-matmul-bf16-fp32 --k 300",
 )
 EXPLAIN_EXAMPLES = (
     "halfulp explain 431.99999999999994 e4m3fn",
@@ -31,12 +32,35 @@ def formats() -> None:
 def show(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[format] FORMAT", help="A name, see `halfulp formats`."),
+        typer.Argument(
+            metavar="[format] FORMAT | accumulation [NAME]",
+            help="A format, see `halfulp formats`; or a machine's sums, without NAME all of them.",
+        ),
     ],
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "--k", metavar="N", help="Products in an accumulation's tree. [two tiles or blocks]"
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write an accumulation as JSON.")
+    ] = None,
 ) -> None:
-    """Show all facts of one number format: ranges, spacings, special codes and the values."""
-    from halfulp.study import catalog, cli
+    """Show all facts of one number format, or of the sums in one machine's matrix instruction.
 
+    A format: ranges, spacings, special codes and the values. An accumulation: what happens inside a
+    dot product, how each of that is known, what it might be where it is assumed, and the tree by
+    which k products and the accumulator input c are added.
+    """
+    from halfulp.study import accumulation_command, catalog, cli
+
+    if words[0] == "accumulation":
+        accumulation_command.show(words[1:], k, json)
+        return
+    for option, given in {"--k": k, "--json": json}.items():
+        if given is not None:
+            cli.usage(option, f"it is of an accumulation: halfulp show accumulation NAME {option}")
     name = words[-1]
     if len(words) > 2 or (len(words) == 2 and words[0] != "format"):
         cli.usage("FORMAT", f"give one name, not {' '.join(words)}")
