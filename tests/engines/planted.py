@@ -151,7 +151,7 @@ PLANTED = (
     ),
     Planted(
         "the accumulator input is forgotten at the end", "accumulate.py",
-        "t, held, leaves, first = 0, 0, 0, 1 - has_input", "t, held, leaves, first = 0, 0, 0, 1",
+        "leaves, first, pitch = 0, 0, 0, 1 - has_input,", "leaves, first, pitch = 0, 0, 0, 1,",
         _PSUM,
     ),
     Planted(
