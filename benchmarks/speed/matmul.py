@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from measure import Call, Effort, Row, compare, fastest, header, once_for_each, show, write
+from product_peers import product_peers
 
-from halfulp.dtypes import BF16, FP16, FP32
+from halfulp.dtypes import BF16, FP16, FP32, round_to
 from halfulp.dtypes.threads import set_num_threads
 from halfulp.engines import (
     NEURONCORE_V2,
@@ -150,6 +151,24 @@ def accumulations(effort: Effort, shape: tuple[int, int, int]) -> list[Row]:
     return rows
 
 
+def beside_peers(effort: Effort) -> list[Row]:
+    """Libraries that let their user choose the accumulator, each on a product of its own size.
+
+    Raises AssertionError where the bits differ: then it would not be the same work.
+    """
+    rows = []
+    for peer in product_peers():
+        m, k, n = peer.shape
+        a, b = (round_to(x, peer.fmt) for x in (_normal(m, k), _normal(k, n)))
+        theirs = peer.call(a, b)
+        ours = partial(matmul, a, b, accumulation=peer.accumulation, a_format=peer.fmt)
+        assert np.array_equal(ours(), theirs()), f"{peer.name} has other bits"
+        work = f"{peer.fmt} {m}x{k}x{n}, the same bits"
+        rows += compare(work, ours, {peer.name: theirs}, effort)
+        show(rows[-1])
+    return rows
+
+
 def measure(threads: int, tiny: bool) -> list[Row]:
     """Every row, in this process."""
     set_num_threads(threads)
@@ -158,7 +177,8 @@ def measure(threads: int, tiny: bool) -> list[Row]:
     rows = systolic(effort, ((3, 130, 33),) if tiny else SHAPES)
     rows += attention(effort)
     rows += others(effort, (5, 64, 40) if tiny else (128, 1024, 4096))
-    return rows + accumulations(effort, (3, 40, 20) if tiny else (128, 1024, 1024))
+    rows += accumulations(effort, (3, 40, 20) if tiny else (128, 1024, 1024))
+    return rows + beside_peers(effort)
 
 
 def main() -> int:
@@ -170,7 +190,7 @@ def main() -> int:
     if given.inside:
         write(measure(given.inside, given.tiny), given.json)
         return 0
-    header(["torch"], given.tiny)
+    header(["torch", *(peer.package for peer in product_peers())], given.tiny)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for threads in (1, 2):
