@@ -13,8 +13,7 @@ from halfulp.engines.convolution import Pair, Window, convolve
 from halfulp.engines.datapath import Datapath, datapath
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.general_products import check_stored, fit, general_product
-from halfulp.engines.instructions import check_tile, issues, product
-from halfulp.engines.ledger import is_recording
+from halfulp.engines.instructions import check_tile, issues
 from halfulp.engines.memory import target
 from halfulp.engines.operands import (
     Counts,
@@ -42,7 +41,7 @@ from halfulp.engines.tensor_operands import (
     right_format,
     way_out,
 )
-from halfulp.engines.tensor_records import record_work
+from halfulp.engines.tensor_records import record_product, record_work
 from halfulp.engines.transposition import transpose
 
 if TYPE_CHECKING:
@@ -190,12 +189,7 @@ class TensorEngine:
         stored = right.stored if isinstance(right, Packed) else None
         formats = a_fmt, stored or b_fmt, as_format("int32" if raw else out_format)
         shapes = left.shape, (*lead, depth, width), place.shape
-        if is_recording():
-            # one right operand for all: the rows of the batch are rows of one product
-            items = prod(batch) if prod(lead) > 1 else 1
-            rows = prod(shape[:-1]) // max(items, 1)
-            issued = product(rows, depth, width, path.cost, items)
-            record_work("nc_matmul", shapes, formats, counts, issued, macs=place.size * depth)
+        record_product(shapes, formats, counts, path.cost)
         return give(place) if out is None else out
 
     def run_product(

@@ -3,11 +3,28 @@
 from math import prod
 
 from halfulp.dtypes import Format
-from halfulp.engines.instructions import Issues
+from halfulp.engines.instructions import Issues, product
 from halfulp.engines.ledger import is_recording, record
 from halfulp.engines.operands import Counts, size_bytes
 
 Shape = tuple[int, ...]
+
+
+def record_product(
+    shapes: tuple[Shape, Shape, Shape], formats: tuple[Format, ...], counts: Counts, cost: int
+) -> None:
+    """Write (..., M, K) times (..., K, N) into (..., M, N) into the ledger, if there is one.
+
+    cost  1, or 4 for fp32
+    """
+    if not is_recording():
+        return
+    _, (*lead, depth, width), result = shapes
+    # one right operand for all: the rows of the batch are rows of one product
+    items = prod(result[:-2]) if prod(lead) > 1 else 1
+    rows = prod(result[:-1]) // max(items, 1)
+    issued = product(rows, depth, width, cost, items)
+    record_work("nc_matmul", shapes, formats, counts, issued, macs=prod(result) * depth)
 
 
 def record_work(
