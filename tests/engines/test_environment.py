@@ -32,6 +32,16 @@ KERNELS = {
 }  # fmt: skip
 #: And where the processor multiplies bytes, what takes the place of `product` for int8.
 OWN = KERNELS | ({"pack_byte_panels", "byte_product"} if HAS_BYTE_PRODUCTS else set())
+#: Those in which every processor uses the largest vectors that it has.
+LARGEST = {"product", "accumulate"}
+#: Processors by LLVM's names; whether their code has vectors of 512 bits, and fused multiply-adds.
+VECTORS = {
+    "nehalem": (False, False),
+    "ivybridge": (False, False),
+    "haswell": (False, True),
+    "znver1": (False, True),
+    "skylake-avx512": (True, True),
+}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -178,21 +188,18 @@ def test_the_fingerprint_runs_every_kernel_of_the_engines() -> None:
 
 
 @pytest.mark.skipif(not X86, reason="the names of x86 processors")
-def test_a_processor_without_wide_vectors_gives_the_same_bits(tmp_path: Path) -> None:
-    haswell = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}
-    answer = elsewhere(2, tmp_path, **haswell)
-    assert answer["digest"] == usual()
-    assert set(answer["used"]) == KERNELS
-    # the code is there to be looked at, and has fused multiply-adds
-    assert answer["empty"] == [] and "product" in answer["fused"]
-    assert answer["wide"] == []
-
-
-@pytest.mark.deep
-@pytest.mark.skipif(not X86, reason="the names of x86 processors")
-@pytest.mark.parametrize("name", ["nehalem", "ivybridge", "znver1", "skylake-avx512"])
-def test_other_processors_give_the_same_bits(name: str, tmp_path: Path) -> None:
-    if name == "skylake-avx512" and "avx512f" not in Path("/proc/cpuinfo").read_text():
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n == "haswell" else pytest.mark.deep) for n in VECTORS],
+)
+def test_another_processor_gives_the_same_bits(name: str, tmp_path: Path) -> None:
+    wide, fused = VECTORS[name]
+    if wide and "avx512f" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has no AVX-512")
     answer = elsewhere(2, tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="")
     assert answer["digest"] == usual()
+    # the code is there to be looked at, and is that of the other processor
+    assert set(answer["used"]) == KERNELS and answer["empty"] == []
+    for used, has in (("wide", wide), ("fused", fused)):
+        found = set(answer[used])
+        assert LARGEST <= found if has else not found, used
