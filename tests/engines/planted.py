@@ -113,7 +113,7 @@ PLANTED = (
     Planted(
         "one row is asked for all", "narrow.py",
         "inside if ordinary is None else ordinary & inside", "inside",
-        _shapes("every_layout_and_batch", "cut float16"),
+        _paths("a_block_asks_every_row_and_column_what_is_not_ordinary", "fp16-nearest_even"),
     ),
     Planted(
         "a chain rounds its products", "narrow.py",

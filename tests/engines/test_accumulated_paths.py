@@ -20,7 +20,17 @@ from halfulp.dtypes.rounding import DETERMINISTIC
 from halfulp.engines import accumulate_chains as driver
 from halfulp.engines import matmul, reference_accumulation
 from halfulp.engines.accumulation import Accumulation
-from tests.engines.dots import assert_same, dots, spread, summed, ties, triples, way
+from halfulp.engines.wide import COLUMNS, ROWS
+from tests.engines.dots import (
+    assert_same,
+    dots,
+    reference,
+    spread,
+    summed,
+    ties,
+    triples,
+    way,
+)  # fmt: skip
 
 EVEN, AWAY, ZERO, UP, DOWN, ODD = (
     Rounding.NEAREST_EVEN, Rounding.NEAREST_AWAY, Rounding.TOWARD_ZERO, Rounding.TOWARD_POSITIVE,
@@ -51,6 +61,28 @@ def test_chains_in_float32_are_exact(held: FloatFormat, rounding: Rounding, take
         assert {0, 1 << 31} <= set(found.view(np.uint32).tolist())
         assert ((found != 0) & (np.abs(found) < held.tiny)).any()
     dots(*ties(held), how, held)
+
+
+@pytest.mark.parametrize(("held", "rounding"), [case[:2] for case in NARROW], ids=str)
+def test_a_block_asks_every_row_and_column_what_is_not_ordinary(
+    held: FloatFormat, rounding: Rounding
+) -> None:
+    how = summed(accumulator=held, rounding=rounding)
+    given: dict[str, Any] = {"accumulation": how, "a_format": held}
+    beyond = held.tiny * (1 + held.eps), 3 * held.smallest_subnormal, held.max
+    for odd, factor in itertools.product(beyond, (0.625, 2.0)):
+        pair = np.array([[odd], [1]], np.float32)
+        own, other = reference(pair, np.full((2, 1), factor, np.float32), None, how, held)
+        for count, turned in ((ROWS, False), (COLUMNS, True)):
+            # a block for each place, in which it alone is odd
+            here = np.eye(count, dtype=bool)[..., None]
+            one = np.where(here, np.float32(odd), np.float32(1))
+            all_alike = np.full((1, COLUMNS), factor, np.float32)
+            if turned:
+                found = matmul(all_alike[:, :ROWS].T, one.swapaxes(1, 2), **given).swapaxes(1, 2)
+            else:
+                found = matmul(one, all_alike, **given)
+            assert_same(found, np.broadcast_to(np.where(here, own, other), found.shape))
 
 
 @pytest.mark.parametrize("rounding", DETERMINISTIC)
