@@ -1,6 +1,7 @@
 """`make isa`: one hash of casts, matmuls and a forward on four processors, three of them emulated.
 
-`python -m tests.isa [--fresh]`; `--fresh` compiles every kernel anew. Ends with 1 when two differ.
+`python -m tests.isa [--fresh] [--all]`; `--fresh` compiles every kernel anew, `--all` asks for sums
+that the emulated compiler needs ten minutes more for. Ends with 1 when two differ.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.isa import aarch64
-from tests.isa.parts import PARTS
+from tests.isa.parts import EVERYWHERE
 from tests.isa.processors import PROCESSORS, Answer, Place, answer
 from tests.quant.tiny import inputs, tiny
 from tests.tree import ROOT
@@ -69,11 +70,11 @@ class Row:
 
     @property
     def hash(self) -> str:
-        return hashlib.sha256("".join(self.parts[name] for name in PARTS).encode()).hexdigest()
+        return hashlib.sha256("".join(self.parts[name] for name in EVERYWHERE).encode()).hexdigest()
 
 
 def joined(answers: Sequence[Answer]) -> Row:
-    """The shares of one processor."""
+    """What the processes of one processor found."""
     parts = {name: digest for one in answers for name, digest in one.parts.items()}
     first, seconds = answers[0], sum(one.seconds for one in answers)
     torch = any(one.torch for one in answers)
@@ -81,10 +82,13 @@ def joined(answers: Sequence[Answer]) -> Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    lines = [f"{'processor':10} {'LLVM says':16} {'hash':16} {'seconds':>7}  the forward"]
+    lines = [
+        f"{'processor':9} {'LLVM says':15} {'hash':16} {'other sums':10} {'seconds':>7}  forward"
+    ]
     for row in rows:
+        sums = row.parts.get("accumulated", "--all")[:8]
         forward = "by torch and by engines" if row.torch else "by engines, without torch"
-        start = f"{row.name:10} {row.as_llvm_names_it:16} {row.hash[:16]}"
+        start = f"{row.name:9} {row.as_llvm_names_it:15} {row.hash[:16]} {sums:10}"
         lines.append(f"{start} {row.seconds:7.0f}  {forward}")
     return "\n".join(lines)
 
@@ -95,29 +99,31 @@ def differences(rows: Sequence[Row]) -> list[str]:
     return [
         f"{other.name} differs from {first.name}: {part}"
         for other in others
-        for part in PARTS
-        if other.parts[part] != first.parts[part]
+        for part, digest in other.parts.items()
+        if digest != first.parts[part]
     ]
 
 
-def run(place: Place) -> list[Row]:
+def run(place: Place, *, everything: bool) -> list[Row]:
     # the slowest begins first
-    jobs = [(one, share) for one in reversed(PROCESSORS) for share in one.shares]
+    jobs = [(one, one.more) for one in PROCESSORS if everything and one.more]
+    jobs += [(one, one.parts) for one in reversed(PROCESSORS)]
     with ThreadPoolExecutor(PROCESSES) as pool:
-        waiting = [pool.submit(answer, one, share, place) for one, share in jobs]
+        waiting = [pool.submit(answer, one, parts, place) for one, parts in jobs]
         answers = [job.result() for job in waiting]
     return [joined([a for a in answers if a.processor == one]) for one in PROCESSORS]
 
 
 def main(arguments: Sequence[str]) -> int:
-    if set(arguments) - {"--fresh"}:
-        raise SystemExit(f"unknown: {' '.join(arguments)}; allowed: --fresh")
+    unknown = set(arguments) - {"--fresh", "--all"}
+    if unknown:
+        raise SystemExit(f"unknown: {' '.join(sorted(unknown))}; allowed: --fresh, --all")
     refuse_without_programs()
     folder = ROOT / "build/isa"
     place = Place(folder, aarch64.prepared(folder))
     lay_out(place, fresh="--fresh" in arguments)
     start = time.monotonic()  # what is fetched once does not count
-    rows = run(place)
+    rows = run(place, everything="--all" in arguments)
     print(table(rows))
     found = differences(rows)
     print("\n".join(found) or f"{len(rows)} equal, {time.monotonic() - start:.0f} s in all")

@@ -95,6 +95,14 @@ def systolic() -> Iterator[Array]:
         yield NEURONCORE_V2.tensor.matmul(a, np.stack([b, b]), a_format=fmt)
 
 
+def integers() -> Iterator[Array]:
+    """Products as a machine's own instruction adds them: saturated at every step."""
+    preset = PRESETS["zen4-vpdpbusds-uint8-int32"]
+    a, b = _operands(INT8)
+    formats = {"a_format": preset.a_format, "b_format": preset.b_format}
+    yield matmul(a, b, accumulation=preset.accumulation, **formats)
+
+
 def accumulated() -> Iterator[Array]:
     """Products in other sums: blocks as a GPU adds them, and a float16 accumulator."""
     a, b = _operands(FP16)
@@ -141,6 +149,7 @@ def main() -> None:
     work: dict[str, Callable[[], Iterator[Array]]] = {
         "casts": casts,
         "systolic": systolic,
+        "integers": integers,
         "accumulated": accumulated,
         "forward": partial(forwards, given.weights, torch=torch),
     }

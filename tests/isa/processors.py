@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.isa import aarch64
-from tests.isa.parts import PARTS
+from tests.isa.parts import EVERYWHERE, PARTS
 from tests.tree import ROOT
 
 BITS = ROOT / "tests/isa/bits.py"
@@ -30,12 +30,14 @@ class Processor:
     """A processor, and how it is to be had.
 
     emulator  the command that runs its programs; none for that of the machine
-    shares    parts of the work, for a process each
+    parts     of the work, in one process
+    more      in one more, where all is asked
     """
 
     name: str
     emulator: tuple[str, ...] = ()
-    shares: tuple[tuple[str, ...], ...] = (PARTS,)
+    parts: tuple[str, ...] = PARTS
+    more: tuple[str, ...] = ()
 
     def tell(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {self.name}: {text}", flush=True)
@@ -45,14 +47,13 @@ PROCESSORS = (
     Processor("native"),
     Processor("Haswell", ("qemu-x86_64", "-cpu", "Haswell")),
     Processor("Nehalem", ("qemu-x86_64", "-cpu", "Nehalem")),
-    # its compiler is emulated too: two processes, so that two cores share what takes longest
-    Processor("aarch64", ("qemu-aarch64",), (("accumulated",), ("casts", "systolic", "forward"))),
+    Processor("aarch64", ("qemu-aarch64",), EVERYWHERE, ("accumulated",)),
 )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What `bits.py` found of a share, and how long all took that was needed for it."""
+    """What `bits.py` found in a process, and how long all took that was needed for it."""
 
     processor: Processor
     seconds: float
@@ -127,7 +128,7 @@ def _compile_ahead(processor: Processor, place: Place) -> None:
         processor.tell("this machine cannot run its code: the emulator compiles too")
 
 
-def answer(processor: Processor, share: Sequence[str], place: Place) -> Answer:
+def answer(processor: Processor, parts: Sequence[str], place: Place) -> Answer:
     """Raises RuntimeError when it does not come to an end."""
     start = time.monotonic()
     command, settings = [*processor.emulator], place.settings()
@@ -139,7 +140,7 @@ def answer(processor: Processor, share: Sequence[str], place: Place) -> Answer:
         command.append(sys.executable)
         if processor.emulator:
             _compile_ahead(processor, place)
-    processor.tell(f"running {', '.join(share)}")
-    found = _last_line(processor, [*command, str(BITS), str(place.weights), *share], settings)
+    processor.tell(f"running {', '.join(parts)}")
+    found = _last_line(processor, [*command, str(BITS), str(place.weights), *parts], settings)
     seconds = time.monotonic() - start
     return Answer(processor, seconds, found["parts"], found["torch"], found["processor"])
