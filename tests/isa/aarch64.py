@@ -83,13 +83,13 @@ def prepared(folder: Path) -> Path:
     shutil.rmtree(new, ignore_errors=True)
     state = new / "apt"
     state.mkdir(parents=True)
-    print("aarch64: Debian's packages (18 MB)", flush=True)
+    print("aarch64: Debian's packages, 16 MB", flush=True)
     _apt(state, "update")
     _apt(state, "install", "--yes", "--download-only", *DEBIAN)
     for archive in sorted((state / "archives").glob("*.deb")):
         _run("dpkg-deb", "-x", archive, new)
     shutil.rmtree(state)
-    print("aarch64: wheels of numpy, numba, ml_dtypes (90 MB)", flush=True)
+    print("aarch64: wheels of numpy, numba, ml_dtypes, unpacked 280 MB", flush=True)
     _install(new)
     new.rename(target)
     return target
