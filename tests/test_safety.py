@@ -215,6 +215,7 @@ def test_the_hook_sees_a_connection(tmp_path: Path) -> None:
     assert _watched(f"{script}except OSError:\n    pass\n", tmp_path)["network"]
 
 
+@pytest.mark.deep
 def test_an_emulated_model_loads_no_pickle_but_its_kernels(tmp_path: Path) -> None:
     _watched(FORWARD, tmp_path)
     seen = _watched(FORWARD, tmp_path)  # now the kernels are in the cache, if there is one

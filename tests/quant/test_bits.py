@@ -126,6 +126,7 @@ def _elsewhere(
     return found, wide
 
 
+@pytest.mark.deep
 def test_bits_do_not_depend_on_the_instruction_set(
     expected: dict[str, str], tmp_path: Path
 ) -> None:

@@ -239,7 +239,9 @@ def test_a_finished_sweep_is_read_from_its_store(
     assert again["rows"] == first["rows"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.deep)]
+)
 def test_a_stopped_sweep_goes_on_when_the_command_is_given_again(
     folder: Path, undisturbed: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -375,7 +377,7 @@ def test_at_each_of_fifty_size_limits_every_file_is_old_or_new_and_named(tmp_pat
     assert {1, 2, 3} <= set(old)
 
 
-@pytest.mark.parametrize("limit", [0, 60_000])
+@pytest.mark.parametrize("limit", [0, pytest.param(60_000, marks=pytest.mark.deep)])
 def test_a_sweep_under_a_size_limit_says_where_there_is_no_space(
     folder: Path, tmp_path: Path, limit: int
 ) -> None:

@@ -284,6 +284,7 @@ def test_the_result_says_where_it_comes_from(tmp_path: Path) -> None:
     json.dumps(result.as_json(), allow_nan=False)
 
 
+@pytest.mark.deep
 def test_killed_at_any_moment_a_sweep_goes_on_from_its_finished_cells(tmp_path: Path) -> None:
     undisturbed, _ = ran(tmp_path / "undisturbed")
     store = tmp_path / "store"
