@@ -79,7 +79,10 @@ def test_scales_are_exact_at_every_exponent(name: str, rule: ScaleRule) -> None:
         ] == []
 
 
-@pytest.mark.parametrize("tensor", TENSOR_SCALES)
+@pytest.mark.parametrize(
+    "tensor",
+    [*TENSOR_SCALES[:3], *(pytest.param(one, marks=pytest.mark.deep) for one in TENSOR_SCALES[3:])],
+)
 @pytest.mark.parametrize("fmt", [fmt for fmt in QUOTIENTS if fmt.tensor_scale], ids=str)
 def test_quotients_are_exact_beside_every_tie(fmt: BlockFormat, tensor: float) -> None:
     rows = quotient_rows(fmt, tensor)

@@ -259,7 +259,7 @@ def at(pattern: int, change: int) -> Callable[[Array, Array], None]:
     "pattern", [0, ONE, ONE + 777_777, 0x7F800000, NAN, 0x80000000, (1 << 32) - 1]
 )
 @pytest.mark.parametrize("name", ["encode", "round_to"])
-@pytest.mark.parametrize("fmt", [E4M3, TF32], ids=str)
+@pytest.mark.parametrize("fmt", [E4M3, pytest.param(TF32, marks=pytest.mark.deep)], ids=str)
 def test_one_wrong_input_is_found_and_shown(
     fmt: FloatFormat, name: str, pattern: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,13 +43,13 @@ def sqnr(model: str, policy: str) -> float:
     return metrics.sqnr_db(logits(model, policy), logits(model, None))
 
 
-@pytest.mark.parametrize("model", ["minilm", "electra"])
+@pytest.mark.parametrize("model", [pytest.param("minilm", marks=pytest.mark.deep), "electra"])
 def test_fp32_flips_nothing_and_bf16_hardly_anything(model: str) -> None:
     assert flips(model, "fp32") == 0
     assert flips(model, "bf16-matmult") < 0.005
 
 
-@pytest.mark.parametrize("model", ["minilm", "electra"])
+@pytest.mark.parametrize("model", [pytest.param("minilm", marks=pytest.mark.deep), "electra"])
 def test_the_error_grows_as_mantissa_bits_fall(model: str) -> None:
     policies = ("fp32", "tf32-matmult", "bf16-matmult", "e4m3-matmult", "e5m2-matmult")
     found = [sqnr(model, policy) for policy in policies]

@@ -377,7 +377,8 @@ def test_at_each_of_fifty_size_limits_every_file_is_old_or_new_and_named(tmp_pat
     assert {1, 2, 3} <= set(old)
 
 
-@pytest.mark.parametrize("limit", [0, pytest.param(60_000, marks=pytest.mark.deep)])
+@pytest.mark.deep
+@pytest.mark.parametrize("limit", [0, 60_000])
 def test_a_sweep_under_a_size_limit_says_where_there_is_no_space(
     folder: Path, tmp_path: Path, limit: int
 ) -> None:
