@@ -30,7 +30,11 @@ class LoadStationary:
 
     @property
     def background_cycles(self) -> int:
-        """Cycles beside a multiplication; they lengthen nothing (documented: nc_matmul's cost)."""
+        """Cycles beside the multiplication before.
+
+        That is as long wherever it has as many columns; one of an edge tile may be shorter, and the
+        rest is not counted then (assumed: nc_matmul's documented cost has no such part).
+        """
         return self.passes * -(-self.columns // 4)
 
     @property
