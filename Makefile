@@ -50,7 +50,7 @@ cover: $(INSTALLED)
 	$(RUN) -m coverage report
 
 bench: $(INSTALLED)
-	@for name in cast blocks matmul forward; do \
+	@for name in cast blocks elementwise matmul forward; do \
 		echo "benchmarks/speed/$$name.py"; $(RUN) "benchmarks/speed/$$name.py" $(ARGS) || exit 1; \
 	done
 

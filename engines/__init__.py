@@ -12,12 +12,12 @@ from halfulp.engines.accumulation import (
     Order,
     Wrap,
 )
+from halfulp.engines.activations import Activation
 from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
 from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.declared_trees import declared_tree
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import Ledger, Record, recording
 from halfulp.engines.operands import UnsupportedFormat
 from halfulp.engines.presets import PRESETS, Preset

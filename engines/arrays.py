@@ -1,5 +1,6 @@
 """Elementwise and row kernels on arrays: shapes broadcast, rows shared among the threads."""
 
+import functools
 from math import prod
 from typing import Any
 
@@ -10,16 +11,15 @@ from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.threads import parallel
+from halfulp.engines.activation_kernels import KERNELS
+from halfulp.engines.activations import Activation
 from halfulp.engines.elementwise import (
-    ACTIVATION_CODES,
     ALU_CODES,
     SELECT,
     AluOp,
-    activation,
     reduce_columns,
     tensor_tensor,
 )
-from halfulp.engines.functions import Activation
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import (
     Counters,
@@ -27,7 +27,6 @@ from halfulp.engines.operands import (
     Floats,
     broadcast_shape,
     contiguous,
-    filled,
     float_parameters,
     open_floats,
     pieces_of,
@@ -37,27 +36,46 @@ from halfulp.engines.rows import sums
 _CHUNK = 8192  # elements of a row into which a flat array is cut
 
 
+@functools.lru_cache(64)
+def _own(fmt: FloatFormat, slope_bits: int) -> tuple[Counts, int]:
+    """A format's parameters and the kernels' own, `activation_kernels.OWN`, and their address."""
+    given = np.append(float_parameters(fmt)[0], [slope_bits, int(fmt == FP32)])
+    return given, address(given)
+
+
+@functools.lru_cache(16)
+def _shift(bias_bits: int) -> tuple[Floats, int]:
+    """A row of the same bias, and its address."""
+    row = np.full(_CHUNK, bias_bits, np.uint32).view(np.float32)
+    return row, address(row)
+
+
 def apply_flat(
-    x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat
-) -> tuple[Floats, Counts]:
-    """round(f(x * scale + bias)) of every element."""
+    x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat, *,
+    slope: float = 0.0, out: Floats | None = None,
+) -> tuple[Floats, Counts]:  # fmt: skip
+    """round(f(x * scale + bias)) of every element; `out` is contiguous."""
     x = contiguous(x)
-    out = uninitialized(x.shape)
-    shift = filled(min(max(x.size, 1), _CHUNK), bias)
-    code, given, factor = ACTIVATION_CODES[function], float_parameters(fmt)[1], bits32(scale)
+    out = uninitialized(x.shape) if out is None else out
+    # the arrays must outlive the call, the caches may drop them
+    (_row, shift), (_parameters, given) = _shift(bits32(bias)), _own(fmt, bits32(slope))
+    factor = bits32(scale)
     size = 4 * _CHUNK
     rows, rest = divmod(x.size, _CHUNK)
     pieces = pieces_of(rows, _CHUNK)
     counts = Counters(len(pieces) + 1)
+    x_start, out_start = address(x), address(out)
 
     def part(index: int, first: int, last: int, columns: int) -> tuple[int, ...]:
         start = first * size
-        places = address(x) + start, size, address(shift), 0, address(out) + start, size
-        return code, *places, last - first, columns, given, factor, counts.place(index)
+        places = x_start + start, size, shift, 0, out_start + start, size
+        return *places, last - first, columns, given, factor, counts.place(index)
 
-    parallel(activation, [part(index, *piece, _CHUNK) for index, piece in enumerate(pieces)])
+    kernel = KERNELS[function]
+    if rows:
+        parallel(kernel, [part(index, *piece, _CHUNK) for index, piece in enumerate(pieces)])
     if rest:
-        parallel(activation, [part(len(pieces), rows, rows + 1, rest)])
+        parallel(kernel, [part(len(pieces), rows, rows + 1, rest)])
     return out, counts.total()
 
 

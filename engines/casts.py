@@ -103,7 +103,7 @@ def _evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     return float_cast(_sum_out(inputs), given)
 
 
-def _quick_cast(x: Lanes, given: Given) -> tuple[Lanes, Lanes]:
+def quick_cast(x: Lanes, given: Given) -> tuple[Lanes, Lanes]:
     """Lanes of which `float_cast` counts nothing, and their results."""
     fits, result = quick_round([x], given)
     magnitude = x & MAGNITUDE32
@@ -112,11 +112,11 @@ def _quick_cast(x: Lanes, given: Given) -> tuple[Lanes, Lanes]:
 
 
 def _quick_operand(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
-    return _quick_cast(_scaled(inputs[0], scale), given)
+    return quick_cast(_scaled(inputs[0], scale), given)
 
 
 def _quick_evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
-    return _quick_cast(_sum_out(inputs), given)
+    return quick_cast(_sum_out(inputs), given)
 
 
 def _quick_canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfulp.dtypes import FP32, Format
+from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import apply_flat
-from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
 from halfulp.engines.operands import as_float_format, open_floats, size_bytes
 

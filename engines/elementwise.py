@@ -1,4 +1,4 @@
-"""Elementwise operations of the Vector and Scalar Engines over matrices.
+"""Elementwise operations of the Vector Engine over matrices.
 
 float32 inside, one cast on output. Addresses, strides (in bytes) and counts are int64.
 """
@@ -11,7 +11,6 @@ from halfulp.dtypes.lanes import F32, I32, Lanes
 from halfulp.dtypes.natives import begin_exact, end_exact, unpack
 from halfulp.dtypes.parameters import NAMES32
 from halfulp.engines.casts import COUNTS, float_cast
-from halfulp.engines.functions import Activation, apply
 from halfulp.engines.grid import lane_grid
 
 
@@ -32,7 +31,6 @@ Result = tuple[Lanes, list[Lanes]]
 #: Numbers by which the drivers know the operations: the order of the enums.
 ALU_CODES = {op: code for code, op in enumerate(AluOp)}
 SELECT = len(AluOp)  # a mask's own operation
-ACTIVATION_CODES = {function: code for code, function in enumerate(Activation)}
 
 
 def _combine(op: AluOp, a: Lanes, b: Lanes) -> Lanes:
@@ -59,16 +57,6 @@ def _alu_grid(op: AluOp) -> Any:
     return lane_grid(f"halfulp_alu_{op.value}", body, [I32, I32], I32, NAMES32, len(COUNTS))
 
 
-def _activation_grid(function: Activation) -> Any:
-    def body(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
-        x, bias = (lanes.bits(F32) for lanes in inputs)
-        return float_cast(apply(function, x * scale + bias).bits(I32), given)
-
-    return lane_grid(
-        f"halfulp_activation_{function.value}", body, [I32, I32], I32, NAMES32, len(COUNTS)
-    )
-
-
 def _select(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     """The score where the mask is 0, the mask where it is -inf."""
     score, mask = inputs
@@ -78,9 +66,6 @@ def _select(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
 
 select_grid = lane_grid("halfulp_select", _select, [I32, I32], I32, NAMES32, len(COUNTS))
 add_grid, subtract_grid, multiply_grid, divide_grid, max_grid, min_grid = map(_alu_grid, AluOp)
-copy_grid, exp_grid, tanh_grid, gelu_grid, relu_grid, sqrt_grid, rsqrt_grid, reciprocal_grid = map(
-    _activation_grid, Activation
-)
 
 
 @device
@@ -128,31 +113,4 @@ def reduce_columns(arguments: int) -> None:
         for row in range(rows):
             added = x + (item * rows + row) * x_stride
             _alu(op, place, 0, added, 0, place, 0, 1, columns, given, counts)
-    end_exact((environment,))
-
-
-@kernel
-def activation(arguments: int) -> None:
-    """out[r, c] = round(f(x[r, c] * scale + bias[r, c])); `function` is an activation's code."""
-    (function, x, x_stride, bias, bias_stride, out, out_stride, rows, columns, given, scale, counts,
-     environment) = unpack(arguments, 13)  # fmt: skip
-    operands = (x, x_stride, bias, bias_stride, out, out_stride, rows, columns,
-                given, scale, counts)  # fmt: skip
-    begin_exact((environment,))
-    if function == 0:
-        copy_grid(operands)
-    elif function == 1:
-        exp_grid(operands)
-    elif function == 2:
-        tanh_grid(operands)
-    elif function == 3:
-        gelu_grid(operands)
-    elif function == 4:
-        relu_grid(operands)
-    elif function == 5:
-        sqrt_grid(operands)
-    elif function == 6:
-        rsqrt_grid(operands)
-    else:
-        reciprocal_grid(operands)
     end_exact((environment,))

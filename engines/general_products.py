@@ -11,10 +11,10 @@ from halfulp.dtypes import FP32, FloatFormat, Format, IntFormat, encode
 from halfulp.dtypes.parameters import MAGNITUDE32
 from halfulp.engines.accumulated import float_product, matmul
 from halfulp.engines.accumulation import Accumulation
+from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import apply_flat, combine
 from halfulp.engines.datapath import Datapath
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.functions import Activation
 from halfulp.engines.operands import Counts, Floats
 from halfulp.engines.products import Cast, Exit, Packed, as_floats, cast_of, pack
 from halfulp.engines.systolic import PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW

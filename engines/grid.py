@@ -148,20 +148,26 @@ class _Row:
 def lane_grid(
     name: str, body: GridBody, inputs: Sequence[Any], output: Any, parameters: Sequence[str],
     counted: int, quick: GridQuick | None = None, *, width: int | None = None,
+    at_address: bool = False,
 ) -> Any:  # fmt: skip
     """A native that maps `body` over matrices.
 
     name((input, its row stride, ..., output, its row stride, rows, columns, parameters, scale bits,
     counts)). An input row stride of 0 repeats one row. `counted` masks are added to int64 values at
     `counts`. With a `width` it is for that number of columns alone, and spends less on short rows.
+    With `at_address` it takes the address of all of these alone, and needs no `begin_exact`.
     """
     row = _Row(body, inputs, output, quick)
+    arguments = 2 * len(inputs) + 7
 
     def build(function: ir.Function) -> None:
-        *operands, rows, columns, parameter_base, scale_bits, counts = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        passed = function.args
+        if at_address:
+            passed = _unpacked(builder, passed[0], arguments)
+        *operands, rows, columns, parameter_base, scale_bits, counts = passed
         columns = columns if width is None else I64(width)
         bases, strides = operands[::2], operands[1::2]
-        builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = load_parameters(builder, parameter_base, parameters, LANES)
         scale = Lanes(builder, splat(builder, builder.trunc(scale_bits, I32), LANES)).bits(F32)
         buffers = [builder.alloca(ir.VectorType(kind, LANES)) for kind in (*inputs, output)]
@@ -175,7 +181,12 @@ def lane_grid(
         add_counts(builder, loop.close(sums), counts)
         builder.ret_void()
 
-    return native(name, 2 * len(inputs) + 7, build, guarded=False)
+    return native(name, 1 if at_address else arguments, build, guarded=at_address)
+
+
+def _unpacked(builder: ir.IRBuilder, address: ir.Value, count: int) -> list[ir.Value]:
+    pointer = builder.inttoptr(address, I64.as_pointer())
+    return [builder.load(builder.gep(pointer, [I64(index)])) for index in range(count)]
 
 
 def _build_move(function: ir.Function) -> None:

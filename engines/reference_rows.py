@@ -1,24 +1,21 @@
 """The Vector and Scalar Engines with fractions and many digits: slow, the kernels' judge.
 
 Numbers are Python floats that fp32 holds; every operation is rounded to fp32, the result cast once.
-Functions need mpmath (the extra `test`).
+Functions need gmpy2 (the extra `study`).
 """
 
-from collections.abc import Callable, Sequence
-from fractions import Fraction
-from math import copysign, inf, isfinite, isinf, isnan, nan
-from typing import Any, assert_never
+from collections.abc import Sequence
+from math import inf, isnan, nan
+from typing import assert_never
 
 from halfulp.dtypes import FP32, FloatFormat
-from halfulp.dtypes.reference import round_exact
+from halfulp.engines.activations import Activation
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.functions import Activation
 from halfulp.engines.reference import Row, add, cast, divide, fp32, multiply, subtract
+from halfulp.engines.reference_functions import nearest
 
 #: Elements that one bn_stats instruction takes (documented).
 CHUNK = 512
-#: Digits of the functions: a double has 16, and no fp32 lies this close to a tie without being one.
-_DIGITS = 120
 
 
 def _extreme(a: float, b: float, second_wins: bool) -> float:
@@ -141,62 +138,4 @@ def activation(
 
 def function(x: float, which: Activation) -> float:
     """The fp32 nearest to the true value."""
-    if isnan(x):
-        return nan
-    match which:
-        case Activation.COPY:
-            return x
-        case Activation.RELU:
-            return 0.0 if x < 0 else x
-        case Activation.RECIPROCAL:
-            return divide(1.0, x)
-        case Activation.EXP:
-            return _limited(x, 0.0, inf) if abs(x) > 200 else _nearest(x, which)
-        case Activation.TANH:
-            return _limited(x, -1.0, 1.0) if abs(x) > 200 else _nearest(x, which)
-        case Activation.GELU:
-            return _limited(x, -0.0, x) if abs(x) > 200 else _nearest(x, which)
-        case Activation.SQRT | Activation.RSQRT:
-            return _root(x, which)
-    assert_never(which)
-
-
-def _limited(x: float, left: float, right: float) -> float:
-    """Beyond 200 every function of one number is what it tends to, as far as fp32 can tell."""
-    return left if x < 0 else right
-
-
-def _root(x: float, which: Activation) -> float:
-    inverse = which is Activation.RSQRT
-    if x == 0:
-        return copysign(inf, x) if inverse else x
-    if x < 0:
-        return nan
-    if isinf(x):
-        return 0.0 if inverse else inf
-    return _nearest(x, which)
-
-
-def _nearest(x: float, which: Activation) -> float:
-    """Many digits of the function of a finite x, rounded once."""
-    assert isfinite(x)
-    if x == 0 and which in (Activation.TANH, Activation.GELU):
-        return x
-    sign, mantissa, exponent, _ = _digits(x, which)._mpf_
-    magnitude = Fraction(int(mantissa)) * Fraction(2) ** max(exponent, -2000)
-    return round_exact(-magnitude if sign else magnitude, FP32)
-
-
-def _digits(x: float, which: Activation) -> Any:
-    import mpmath
-
-    many: Any = mpmath
-    rules: dict[Activation, Callable[[Any], Any]] = {
-        Activation.EXP: many.exp,
-        Activation.TANH: many.tanh,
-        Activation.GELU: lambda number: number * many.ncdf(number),
-        Activation.SQRT: many.sqrt,
-        Activation.RSQRT: lambda number: 1 / many.sqrt(number),
-    }
-    with many.workdps(_DIGITS):
-        return rules[which](many.mpf(x))
+    return nearest(which, x).value

@@ -10,8 +10,9 @@ from llvmlite import ir
 from halfulp.dtypes.jit import device, kernel
 from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
 from halfulp.dtypes.natives import begin_exact, end_exact, native, unpack
+from halfulp.engines.activations import Activation
 from halfulp.engines.casts import cast_float
-from halfulp.engines.functions import Activation, apply
+from halfulp.engines.function_lanes import apply
 from halfulp.engines.grid import LANES, Counter, clear, move, offset, transpose
 
 _COLUMN = LANES * 4  # bytes from one column of turned rows to the next

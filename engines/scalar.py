@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from halfulp.dtypes import FP32, Format
 from halfulp.dtypes.rounding import choice
+from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import apply_flat
-from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
 from halfulp.engines.operands import as_float_format, open_floats, size_bytes
 
@@ -27,9 +27,11 @@ class ScalarEngine:
 
     def activation(
         self, x: Any, function: Activation | str, *, scale: float = 1.0, bias: float = 0.0,
-        out_format: Format | str = FP32,
+        out_format: Format | str = FP32, slope: float = 0.01,
     ) -> Any:  # fmt: skip
         """function(x * scale + bias), any shape, rounded to `out_format`.
+
+        slope   of leaky_relu below zero, rounded to fp32
 
         Raises ValueError for an unknown function.
         """
@@ -38,7 +40,8 @@ class ScalarEngine:
         self.core.check_result(fmt)
         array, give = open_floats(x)
         # x + -0 is x, also for -0
-        out, counts = apply_flat(array, found, scale, bias if bias else -0.0, fmt)
+        shift = bias if bias else -0.0
+        out, counts = apply_flat(array, found, scale, shift, fmt, slope=slope)
         size = 4 * array.size + size_bytes(fmt, out.size)
         shapes, formats = (array.shape, out.shape), ("fp32", fmt.name)
         record("scalar", f"activation({found.value})", shapes, formats, counts, size_bytes=size)

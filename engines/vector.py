@@ -9,9 +9,9 @@ from halfulp.dtypes import FP32, FloatFormat, Format
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.rounding import choice
+from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduce_axis, sum_rows
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.functions import Activation
 from halfulp.engines.ledger import record
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import (

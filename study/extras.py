@@ -10,4 +10,5 @@ EXTRAS = (
     "tokenizers",
     "scipy",
     "matplotlib",
+    "gmpy2",
 )

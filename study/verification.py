@@ -1,4 +1,4 @@
-"""Which cases of the proof of the casts there are, and what each runs."""
+"""Which cases of the proofs of casts and functions there are, and what each runs."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,11 @@ from halfulp.dtypes import (
 from halfulp.dtypes.conversion import Conversion, conversion
 from halfulp.dtypes.draws import verify_draws
 from halfulp.dtypes.exhaustive import SOURCES, Progress, Verdict, patterns_of, verify
-from halfulp.dtypes.intervals import SEARCHED_BITS
-from halfulp.dtypes.rounding import DETERMINISTIC, Subnormals
+from halfulp.dtypes.intervals import PATTERNS, SEARCHED_BITS
+from halfulp.dtypes.rounding import DETERMINISTIC, Subnormals, choice
 from halfulp.dtypes.threads import get_num_threads
+from halfulp.engines import Activation
+from halfulp.engines.function_proof import FunctionVerdict, verify_function
 
 
 class WrongCase(ValueError):
@@ -47,6 +49,11 @@ class Case:
         words += [f"part {self.part[0]:#x}:{self.part[1]:#x}"] if self.part is not None else []
         return " ".join(words)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The folders of sources that decide the outcome."""
+        return ("dtypes",)
+
     def run(self, progress: Progress) -> Verdict:
         """Judge every input; `progress` is told the share that is done."""
         part = patterns_of(self.source) if self.part is None else range(*self.part)
@@ -57,9 +64,36 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options of the command; what is empty stands for the default, or with `every` for all."""
+class FunctionCase:
+    """A function of the engines over all float32 inputs, or a part of them."""
 
+    function: Activation
+    part: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        words = [f"function {self.function.value}"]
+        words += [f"part {self.part[0]:#x}:{self.part[1]:#x}"] if self.part is not None else []
+        return " ".join(words)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return "dtypes", "engines"
+
+    def run(self, progress: Progress) -> FunctionVerdict:
+        """Judge every input; `progress` is told the share that is done."""
+        part = range(PATTERNS) if self.part is None else range(*self.part)
+        threads = get_num_threads()
+        return verify_function(self.function, part=part, threads=threads, progress=progress)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of the command; what is empty stands for the default, or with `every` for all.
+
+    functions   names of functions of the engines, or "all"; then nothing else is asked but `part`
+    """
+
+    functions: Sequence[str] = ()
     formats: Sequence[str] = ()
     roundings: Sequence[str] = ()
     overflows: Sequence[str] = ()
@@ -71,7 +105,7 @@ class Asked:
 
 
 def plan(asked: Asked) -> list[Case]:
-    """The cases: roundings x overflows x formats.
+    """The cases of casts: roundings x overflows x formats.
 
     All named float formats and all deterministic roundings are taken where `every` is set and none
     are named. A NaN must become something where the format has none: 0 when nothing is said.
@@ -79,7 +113,7 @@ def plan(asked: Asked) -> list[Case]:
     Raises WrongCase.
     """
     if not asked.formats and not asked.every:
-        raise WrongCase("--format", "name a format, or give --all")
+        raise WrongCase("--format", "name a format or a function (--function), or give --all")
     if asked.source not in SOURCES:
         allowed = ", ".join(SOURCES)
         raise WrongCase("--source", f"{asked.source!r} is not known; allowed: {allowed}")
@@ -94,6 +128,22 @@ def plan(asked: Asked) -> list[Case]:
         for rounding, overflow, fmt in modes
         for made in _conversions(asked, fmt, rounding, overflow)
     ]
+
+
+def plan_functions(asked: Asked) -> list[FunctionCase]:
+    """The cases of functions.
+
+    Raises WrongCase.
+    """
+    if asked != Asked(functions=asked.functions, part=asked.part):
+        raise WrongCase("--function", "functions have no options of casts; --part alone goes along")
+    part = None if asked.part is None else _part(asked.part, range(PATTERNS))
+    names = [*Activation] if "all" in asked.functions else asked.functions
+    try:
+        found = [choice(Activation, name, "function") for name in names]
+    except ValueError as error:
+        raise WrongCase("--function", f"{error}, or 'all'") from None
+    return [FunctionCase(function, part) for function in found]
 
 
 def _conversions(asked: Asked, fmt: Format, rounding: str, overflow: str) -> Iterator[Conversion]:

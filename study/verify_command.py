@@ -10,6 +10,7 @@ EXAMPLES = (
     "halfulp verify --format e4m3 --part 0x43000000:0x43800000",
     "halfulp verify --format fp16 --rounding to_odd --source bfloat16",
     "halfulp verify --format e2m1fn --rounding stochastic --json verified.json",
+    "halfulp verify --function gelu --part 0xc0000000:0xc0100000",
 )
 
 
@@ -18,6 +19,10 @@ def _name(option: str, text: str) -> Any:
 
 
 def verify(
+    function: Annotated[
+        list[str] | None,
+        _name("--function", "Function of the engines, or all; may be repeated. Without casts."),
+    ] = None,
     format: Annotated[list[str] | None, _name("--format", "Format; may be repeated.")] = None,
     rounding: Annotated[
         list[str] | None, _name("--rounding", "Rounding; may be repeated. [nearest_even]")
@@ -42,10 +47,11 @@ def verify(
         typer.Option("--json", metavar="FILE", help="Write JSON; its finished cases are kept."),
     ] = None,
 ) -> None:
-    """Compare the casts with exact rounding on every float32 input: all 2^32 of them.
+    """Compare casts or functions with exact rounding on every float32 input: all 2^32 of them.
 
-    A case takes 10 to 60 seconds on two cores. Ends with 1 when any input is wrong. With --json,
-    what is finished is written after each case, and not run again when the command is given again.
+    A cast takes 10 to 60 seconds on two cores, a function one to three minutes. Ends with 1 when
+    any input is wrong. With --json, what is finished is written after each case, and not run again
+    when the command is given again.
 
     With --rounding stochastic, on chosen inputs: every draw of 1 to 16 random bits, and the draws
     at both sides of each threshold of 32.
@@ -55,6 +61,7 @@ def verify(
     from halfulp.study.files import FileNotWritten, check_target
 
     asked = verification.Asked(
+        functions=function or (),
         formats=format or (),
         roundings=rounding or (),
         overflows=overflow or (),
@@ -67,8 +74,10 @@ def verify(
     try:
         if json is not None:
             check_target(json)
-        cases = verification.plan(asked)
-        finished = verifying.run(cases, json)
+        if function:
+            finished = verifying.run(verification.plan_functions(asked), json)
+        else:
+            finished = verifying.run(verification.plan(asked), json)
     except verification.WrongCase as error:
         cli.usage(error.option, str(error))
     except (FileNotWritten, verified.Unreadable, KernelsDisabled) as error:

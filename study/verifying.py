@@ -1,4 +1,4 @@
-"""The proof of the casts as a person runs it: watched, stopped, and gone on with."""
+"""A proof as a person runs it: watched, stopped, and gone on with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from halfulp.study import verified
-from halfulp.study.verification import Case
+from halfulp.study.verification import Case, FunctionCase
 from halfulp.study.verified import Finished
 
 
@@ -23,17 +23,17 @@ class Stopped(RuntimeError):
     """The person stopped the proof; the message says how far it was and what is kept."""
 
 
-def run(cases: Sequence[Case], path: Path | None) -> list[Finished]:
+def run(cases: Sequence[Case] | Sequence[FunctionCase], path: Path | None) -> list[Finished]:
     """Each case's outcome: from the file where it stands for these sources, else judged now.
 
     Raises Stopped on Ctrl-C, Unreadable and FileNotWritten.
     """
     kept = {} if path is None else verified.read(path)
-    proven = verified.proven_here()
     finished: list[Finished] = []
     with Watched(len(cases)) as progress:
         try:
             for case in cases:
+                proven = verified.proven_here(case.layers)
                 before = kept.get(str(case))
                 if before is None or before.proven != proven:
                     progress.begin(str(case))

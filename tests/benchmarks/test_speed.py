@@ -10,7 +10,7 @@ import pytest
 SPEED = Path(__file__).parent.parent.parent / "benchmarks" / "speed"
 
 
-@pytest.mark.parametrize("name", ["blocks", "cast", "matmul", "forward"])
+@pytest.mark.parametrize("name", ["blocks", "cast", "elementwise", "matmul", "forward"])
 def test_a_benchmark_runs_and_keeps_its_rows(name: str, tmp_path: Path) -> None:
     kept = tmp_path / "rows.json"
     command = [sys.executable, str(SPEED / f"{name}.py"), "--tiny", "--json", str(kept)]

@@ -10,15 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from halfulp.dtypes import FORMATS, FloatFormat, Rounding, cast
 from halfulp.dtypes.exhaustive import Verdict
 from halfulp.dtypes.rounding import DETERMINISTIC
+from halfulp.engines import Activation, function_proof
+from halfulp.engines.functions import evaluate
 from halfulp.study import verified, verify_command
 from halfulp.study.cli import app
-from halfulp.study.verification import Asked, Case, plan
+from halfulp.study.verification import Asked, Case, plan, plan_functions
 
 FLOATS = [fmt for fmt in FORMATS.values() if isinstance(fmt, FloatFormat)]
 PART = "0x3f800000:0x3f810000"
@@ -47,7 +50,7 @@ def test_the_examples_run_and_find_nothing_wrong(
 
 
 def test_the_help_ends_in_the_examples() -> None:
-    assert len(verify_command.EXAMPLES) == 3
+    assert len(verify_command.EXAMPLES) == 4
     help_text = verify("--help").output.partition("Examples:")[2]
     assert [line.strip() for line in help_text.splitlines() if line.strip()] == [
         *verify_command.EXAMPLES
@@ -121,7 +124,7 @@ def test_a_case_is_named_by_all_that_makes_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a format, or give --all"),
+        ([], "name a format or a function (--function), or give --all"),
         (["--format", "e4m4x"], "did you mean e4m3"),
         (["--format", "e4m3", "--rounding", "nearst"], "allowed: 'nearest_even'"),
         (["--format", "e4m3", "--overflow", "wrap"], "allowed: 'inf'"),
@@ -163,7 +166,7 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path, monkeypatch: pytest.M
     assert again.stderr.splitlines()[0].endswith("from the file")
     assert first.stdout.splitlines()[1] in again.stdout
     assert len(json.loads(path.read_text())["cases"]) == 2
-    monkeypatch.setattr(verified, "proven_here", lambda: "other sources")
+    monkeypatch.setattr(verified, "proven_here", lambda layers: "other sources")
     assert verify(*SMALL, "--json", path).exit_code == 0
     assert len(runs) == 2 and len(json.loads(path.read_text())["cases"]) == 2
 
@@ -220,3 +223,49 @@ def test_ctrl_c_ends_the_command_with_130() -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "with --json FILE they are kept" in errors and "Traceback" not in errors
+
+
+FUNCTION_PART = "0xc0000000:0xc0010000"
+
+
+def test_a_function_is_judged_and_its_hardest_input_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    asked = ("--function", "gelu", "--function", "sign", "--part", FUNCTION_PART)
+    result = verify(*asked, "--json", str(path))
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith("nearest to a tie")
+    pattern = rf"^function gelu part {FUNCTION_PART}  65,536 +0 +\d.* \(2\^-\d+\.\d of a unit\)$"
+    assert re.search(pattern, lines[1])
+    assert lines[2].startswith("function sign") and lines[2].split()[4:6] == ["65,536", "0"]
+    again = verify(*asked, "--json", str(path))
+    assert again.stderr.count("from the file") == 2 and again.stdout == result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--function", "gelo"), "function='gelo' is not known; allowed: 'copy', 'exp', "),
+        (("--function", "gelu", "--format", "e4m3"), "functions have no options of casts"),
+        (("--function", "all", "--part", "5:5"), "5:5 is empty"),
+    ],
+)
+def test_wrong_functions_are_told_in_words(arguments: tuple[str, ...], told: str) -> None:
+    result = verify(*arguments)
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.replace("│", " ").split())
+
+
+def test_all_functions_are_all() -> None:
+    cases = plan_functions(Asked(functions=["all"]))
+    assert [case.function for case in cases] == [*Activation]
+
+
+def test_a_wrong_function_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def off(function: Activation, x: Any, slope: float) -> Any:
+        return evaluate(function, x, slope=slope) * np.float32(1.0000001)
+
+    monkeypatch.setattr(function_proof, "evaluate", off)
+    result = verify("--function", "exp", "--part", "0x3f800000:0x3f800010")
+    assert result.exit_code == 1
+    assert "0x3f800000: gave 0x" in result.stdout
