@@ -123,3 +123,18 @@ def test_without_compilation_everything_says_so(monkeypatch: pytest.MonkeyPatch)
 def test_the_assembly_is_that_of_the_kernel() -> None:
     text = WIDEN.assembly()
     assert "halfulp_widen" in text and "halfulp_narrow" not in text
+
+
+def test_a_feature_is_that_of_the_processor_that_is_compiled_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "CPU_FEATURES", "+avx2,-avx512f")
+    assert jit.has_feature("avx2")
+    assert not jit.has_feature("avx512f") and not jit.has_feature("avx")
+    # a name without features: nothing is known of it
+    monkeypatch.setattr(config, "CPU_FEATURES", "")
+    monkeypatch.setattr(config, "CPU_NAME", "skylake-avx512")
+    assert not jit.has_feature("avx512f")
+    monkeypatch.setattr(config, "CPU_NAME", None)
+    host = jit.llvmlite.binding.get_host_cpu_features()
+    assert all(jit.has_feature(name) is bool(host[name]) for name in host)
