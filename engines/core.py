@@ -1,5 +1,6 @@
 """A NeuronCore: its engines and the formats that they take."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
@@ -22,12 +23,17 @@ from halfulp.dtypes.format import Specials
 from halfulp.dtypes.parameters import fast32
 from halfulp.dtypes.rounding import choice
 from halfulp.engines.accumulation import SYSTOLIC, Accumulation, IntegerAccumulator
+from halfulp.engines.activations import Activation
 from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.dma import DmaEngine
 from halfulp.engines.operands import UnsupportedFormat
+from halfulp.engines.piecewise import PiecewiseCubic
 from halfulp.engines.scalar import ScalarEngine
 from halfulp.engines.tensor import TensorEngine
 from halfulp.engines.vector import VectorEngine
+
+#: Functions with the tables in their places.
+Tables = tuple[tuple[Activation, PiecewiseCubic], ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class NeuronCore:
                      such
     fp32_passes      4, or 1: one fused multiply-add a product of whole fp32 operands
     integer_matmul   which integers are added as integers: see `IntegerMatmul`
+    tables           of the Scalar Engine: functions that are not the exact ones, each with its
+                     piecewise cubic; a mapping, or pairs
 
     Raises TypeError, ValueError for fields that are not these.
     """
@@ -60,6 +68,7 @@ class NeuronCore:
     accumulation: Accumulation = SYSTOLIC
     fp32_passes: int = 4
     integer_matmul: IntegerMatmul = IntegerMatmul.DATA_SHEET
+    tables: Mapping[Activation, PiecewiseCubic] | Tables = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.accumulation, Accumulation):
@@ -73,6 +82,16 @@ class NeuronCore:
             raise ValueError(f"fp32_passes={self.fp32_passes!r}; allowed: 4 and 1")
         rule = choice(IntegerMatmul, self.integer_matmul, "integer_matmul")
         object.__setattr__(self, "integer_matmul", rule)
+        pairs = self.tables.items() if isinstance(self.tables, Mapping) else self.tables
+        chosen = tuple((choice(Activation, key, "tables"), table) for key, table in pairs)
+        for function, table in chosen:
+            if not isinstance(table, PiecewiseCubic):
+                raise TypeError(f"tables: {table!r} for {function.value}; needed: a PiecewiseCubic")
+        object.__setattr__(self, "tables", chosen)
+
+    def table_of(self, function: Activation) -> PiecewiseCubic | None:
+        """The table in a function's place; None for the exact function."""
+        return dict(self.tables).get(function)
 
     @cached_property
     def tensor(self) -> TensorEngine:

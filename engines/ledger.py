@@ -27,6 +27,7 @@ class Record(NamedTuple):
     infinity     infinite results of casts
     cycles       of the engine's clock, and the instructions issued; where `engines.instructions`
     issued       knows their cost: the Tensor Engine's
+    departures   inputs of the Scalar Engine outside of what its function is meant for
     """
 
     layer: str
@@ -42,10 +43,11 @@ class Record(NamedTuple):
     infinity: int
     cycles: int = 0
     issued: Issues = ()
+    departures: int = 0
 
 
 #: Fields of a record that add up.
-TOTALS = ("macs", "bytes", "overflow", "underflow", "nan", "infinity")
+TOTALS = ("macs", "bytes", "overflow", "underflow", "nan", "infinity", "departures")
 
 
 class Ledger:
@@ -108,6 +110,7 @@ def record(
     macs: int = 0,
     size_bytes: int = 0,
     issued: Issues = (),
+    departures: int = 0,
 ) -> None:
     """Append a record to the current ledger, if there is one.
 
@@ -130,5 +133,6 @@ def record(
             infinity,
             cycles(issued),
             issued,
+            departures,
         )
         ledger.records.append(entry)

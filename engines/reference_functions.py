@@ -98,6 +98,20 @@ def nearest(function: Activation, x: float) -> Nearest:
     return Nearest(rounded, _distance(value))
 
 
+def exact(function: Activation, x: float) -> Fraction:
+    """The value at a finite x that is not 0, to many digits; at a zero and an infinity the limit.
+
+    Raises ValueError where there is none.
+    """
+    special = end(function, x)
+    value = _value(function, x) if special is None else None
+    if special is not None and special - special == 0:
+        return Fraction(special)
+    if value is None:
+        raise ValueError(f"{function.value} has no value at {x}")
+    return value
+
+
 def _sign(function: Activation, x: float) -> float:
     """The sign of a zero: that of the values beside it."""
     return x if function in (_A.COPY, *HALVES, _A.MISH, _A.LEAKY_RELU) else 1.0

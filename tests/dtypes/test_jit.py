@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import pytest
 from numba.core import config
 
@@ -136,5 +137,5 @@ def test_a_feature_is_that_of_the_processor_that_is_compiled_for(
     monkeypatch.setattr(config, "CPU_NAME", "skylake-avx512")
     assert not jit.has_feature("avx512f")
     monkeypatch.setattr(config, "CPU_NAME", None)
-    host = jit.llvmlite.binding.get_host_cpu_features()
+    host = llvmlite.binding.get_host_cpu_features()
     assert all(jit.has_feature(name) is bool(host[name]) for name in host)
