@@ -18,6 +18,7 @@ from halfulp.engines.elementwise import (
     SELECT,
     AluOp,
     reduce_columns,
+    scan,
     tensor_tensor,
 )
 from halfulp.engines.memory import uninitialized
@@ -31,7 +32,8 @@ from halfulp.engines.operands import (
     open_floats,
     pieces_of,
 )
-from halfulp.engines.rows import sums
+from halfulp.engines.reduction import SEQUENTIAL, Reduction
+from halfulp.engines.rows import TURNED, sums
 
 _CHUNK = 8192  # elements of a row into which a flat array is cut
 
@@ -170,43 +172,66 @@ def _additive(mask: Any) -> tuple[Floats, int]:
 
 
 def by_rows(
-    kernel: Kernel, x: Floats, out: Floats, fmt: FloatFormat, more: tuple[int, ...] = ()
-) -> Counts:
+    kernel: Kernel, x: Floats, out: Floats, fmt: FloatFormat, more: tuple[int, ...] = (), *,
+    blocks: int = 1,
+) -> Counts:  # fmt: skip
     """A kernel of `halfulp.engines.rows` over the last axis of a contiguous array.
 
-    `more` are the kernel's own arguments, between the number of columns and the format.
+    `more` are the kernel's own arguments, between the number of columns and the format; `blocks`
+    is how many times sixteen rows its scratch memory holds.
     """
     columns = x.shape[-1] if x.ndim else 0
-    rows, stride = (x.size // columns if columns else 0), columns * 4
+    rows = x.size // columns if columns else 0
     pieces = pieces_of(rows, columns)
     counts = Counters(len(pieces))
-    turned = uninitialized((max(len(pieces), 1), columns * 16 + 512))
-    places = address(x), stride, address(out), *(() if kernel is sums else (stride,))
+    wide = (columns + 15) // 16 * 16
+    space = uninitialized((max(len(pieces), 1), (TURNED + blocks * wide * 64) // 4))
+    places = address(x), columns * 4, address(out), out.shape[-1] * 4 if out.ndim else 4
     given = float_parameters(fmt)[1]
-    parts = []
-    for index, (piece, space) in enumerate(zip(pieces, turned, strict=False)):
-        scratch = address(space) + 1024, address(space)
-        parts.append((*places, *piece, columns, *more, given, counts.place(index), *scratch))
-    parallel(kernel, parts)
+    parallel(kernel, [
+        (*places, *piece, columns, *more, given, counts.place(index), address(own))
+        for index, (piece, own) in enumerate(zip(pieces, space, strict=False))
+    ])  # fmt: skip
     return counts.total()
 
 
-def sum_rows(x: Floats, fmt: FloatFormat) -> tuple[Floats, Counts]:
-    """Sums along the last axis of a contiguous array, from +0 in index order."""
+def sum_rows(x: Floats, fmt: FloatFormat, order: Reduction = SEQUENTIAL) -> tuple[Floats, Counts]:
+    """Sums along the last axis of a contiguous array, from +0 in this order."""
     out = np.zeros(x.shape[:-1], np.float32)
-    return out, by_rows(sums, x, out, fmt)
+    return out, by_rows(sums, x, out, fmt, (order.chains(x.shape[-1]),), blocks=2)
+
+
+#: What a reduction begins with.
+_FIRST = {AluOp.ADD: 0.0, AluOp.MAX: -np.inf, AluOp.MIN: np.inf, AluOp.MULTIPLY: 1.0}
+REDUCING = tuple(_FIRST)
 
 
 def reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
-    """Sum from +0 or maximum along an axis: whole rows, the axes behind it, one after the other."""
+    """A reduction along an axis: whole rows, the axes behind it, one after the other."""
     source = contiguous(x)
     lead, length, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     columns, items = prod(behind), prod(lead)
-    out = np.full(lead + behind, 0 if op is AluOp.ADD else -np.inf, np.float32)
+    out = np.full(lead + behind, _FIRST[op], np.float32)
     spare, given = np.zeros(4, np.int64), float_parameters(FP32)[1]
     places = ALU_CODES[op], address(source), columns * 4, address(out)
     parallel(reduce_columns, [
         (*places, first, last, length, columns, given, address(spare))
         for first, last in pieces_of(items, length * columns)
     ])  # fmt: skip
+    return apply_flat(out, Activation.COPY, 1.0, -0.0, fmt)
+
+
+def scan_columns(
+    a: Floats, b: Floats, first: Floats, ops: tuple[AluOp, AluOp], fmt: FloatFormat
+) -> tuple[Floats, Counts]:
+    """y[i] = (a[i] op0 y[i - 1]) op1 b[i] along the first axis, y[-1] = first; one column each.
+
+    Every step is rounded to float32, the results then to the format.
+    """
+    steps, columns = a.shape
+    out, spare = uninitialized(a.shape), np.zeros(4, np.int64)
+    codes = ALU_CODES[ops[0]], ALU_CODES[ops[1]]
+    places = address(a), address(b), address(first), address(out)
+    given = float_parameters(FP32)[1]
+    parallel(scan, [(*codes, *places, steps, columns, given, address(spare))])
     return apply_flat(out, Activation.COPY, 1.0, -0.0, fmt)

@@ -26,8 +26,10 @@ from halfulp.engines.accumulation import SYSTOLIC, Accumulation, IntegerAccumula
 from halfulp.engines.activations import Activation
 from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.dma import DmaEngine
+from halfulp.engines.gpsimd import GpSimdEngine
 from halfulp.engines.operands import UnsupportedFormat
 from halfulp.engines.piecewise import PiecewiseCubic
+from halfulp.engines.reduction import SEQUENTIAL, Reduction
 from halfulp.engines.scalar import ScalarEngine
 from halfulp.engines.tensor import TensorEngine
 from halfulp.engines.vector import VectorEngine
@@ -53,6 +55,7 @@ class NeuronCore:
                      such
     fp32_passes      4, or 1: one fused multiply-add a product of whole fp32 operands
     integer_matmul   which integers are added as integers: see `IntegerMatmul`
+    reduction        in which order the Vector Engine adds along an axis
     tables           of the Scalar Engine: functions that are not the exact ones, each with its
                      piecewise cubic; a mapping, or pairs
 
@@ -68,6 +71,7 @@ class NeuronCore:
     accumulation: Accumulation = SYSTOLIC
     fp32_passes: int = 4
     integer_matmul: IntegerMatmul = IntegerMatmul.DATA_SHEET
+    reduction: Reduction = SEQUENTIAL
     tables: Mapping[Activation, PiecewiseCubic] | Tables = ()
 
     def __post_init__(self) -> None:
@@ -82,6 +86,8 @@ class NeuronCore:
             raise ValueError(f"fp32_passes={self.fp32_passes!r}; allowed: 4 and 1")
         rule = choice(IntegerMatmul, self.integer_matmul, "integer_matmul")
         object.__setattr__(self, "integer_matmul", rule)
+        if not isinstance(self.reduction, Reduction):
+            raise TypeError(f"reduction={self.reduction!r}; needed: a Reduction")
         pairs = self.tables.items() if isinstance(self.tables, Mapping) else self.tables
         chosen = tuple((choice(Activation, key, "tables"), table) for key, table in pairs)
         for function, table in chosen:
@@ -104,6 +110,10 @@ class NeuronCore:
     @cached_property
     def scalar(self) -> ScalarEngine:
         return ScalarEngine(self)
+
+    @cached_property
+    def gpsimd(self) -> GpSimdEngine:
+        return GpSimdEngine(self)
 
     @cached_property
     def dma(self) -> DmaEngine:

@@ -40,15 +40,37 @@ def combine(a: float, b: float, op: AluOp) -> float:
             return _extreme(a, b, b > a)
         case AluOp.MIN:
             return _extreme(a, b, b < a)
+        case AluOp.EQUAL:
+            return float(a == b)
+        case AluOp.NOT_EQUAL:
+            return float(a != b)
+        case AluOp.LESS:
+            return float(a < b)
+        case AluOp.LESS_EQUAL:
+            return float(a <= b)
+        case AluOp.GREATER:
+            return float(a > b)
+        case AluOp.GREATER_EQUAL:
+            return float(a >= b)
+        case AluOp.LOGICAL_AND:
+            return float(a != 0 and b != 0)
+        case AluOp.LOGICAL_OR:
+            return float(a != 0 or b != 0)
+        case AluOp.LOGICAL_XOR:
+            return float((a != 0) is not (b != 0))
     assert_never(op)
 
 
-def total(row: Row) -> float:
-    """The sum in index order from +0."""
-    result = 0.0
-    for x in row:
-        result = add(result, x)
-    return result
+def total(row: Row, lanes: int = 1) -> float:
+    """The sum of as many chains, each from +0 in index order, joined as neighbors; 0: a tree."""
+    count = max(min(lanes, len(row)) if lanes else len(row), 1)
+    sums = [0.0] * count
+    for index, x in enumerate(row):
+        sums[index % count] = add(sums[index % count], x)
+    while len(sums) > 1:
+        pairs = [add(*sums[i : i + 2]) for i in range(0, len(sums) - 1, 2)]
+        sums = pairs + sums[2 * len(pairs) :]
+    return sums[0]
 
 
 def largest(row: Row) -> float:
@@ -66,6 +88,7 @@ def softmax(
     scale: float = 1.0,
     mask: Sequence[float] | Sequence[bool] | None = None,
     scores_format: FloatFormat = FP32,
+    lanes: int = 1,
 ) -> list[float]:
     """exp(s - max s) times the reciprocal of its sum; zeros where every score is -infinity."""
     scores = [cast(multiply(x, fp32(scale)), scores_format) for x in row]
@@ -75,7 +98,7 @@ def softmax(
         return [0.0] * len(scores)
     highest = largest(scores)
     powers = [function(subtract(x, highest), Activation.EXP) for x in scores]
-    inverse = divide(1.0, total(powers))
+    inverse = divide(1.0, total(powers, lanes))
     return [cast(multiply(power, inverse), fmt) for power in powers]
 
 
@@ -110,6 +133,39 @@ def _aggregate(first: Statistics, second: Statistics) -> Statistics:
     weight = divide(multiply(first[0], second[0]), count)
     squares = add(add(first[2], second[2]), multiply(multiply(between, between), weight))
     return count, mean, squares
+
+
+def bn_stats(row: Row) -> list[float]:
+    """Count, mean and variance times count of the even, then of the odd elements."""
+    return [*_statistics(row[::2]), *_statistics(row[1::2])]
+
+
+def bn_aggr(groups: Row) -> list[float]:
+    """Mean and variance of what bn_stats described."""
+    found = 0.0, 0.0, 0.0
+    for start in range(0, len(groups), 3):
+        count, mean, squares = groups[start : start + 3]
+        found = _aggregate(found, (count, mean, squares))
+    return [found[1], divide(found[2], found[0])]
+
+
+def rmsnorm(
+    row: Row, gamma: Row, eps: float, fmt: FloatFormat = FP32, *, lanes: int = 1
+) -> list[float]:
+    """x * rsqrt(mean(x^2) + eps) * gamma."""
+    mean = divide(total([multiply(x, x) for x in row], lanes), float(len(row)))
+    spread = function(add(mean, fp32(eps)), Activation.RSQRT)
+    pairs = zip(row, gamma, strict=True)
+    return [cast(multiply(multiply(x, spread), factor), fmt) for x, factor in pairs]
+
+
+def scan(a: Row, b: Row, first: float, op0: AluOp, op1: AluOp) -> list[float]:
+    """y[i] = (a[i] op0 y[i - 1]) op1 b[i]."""
+    found = []
+    for x, y in zip(a, b, strict=True):
+        first = combine(combine(x, first, op0), y, op1)
+        found.append(first)
+    return found
 
 
 def layernorm(row: Row, gamma: Row, beta: Row, eps: float, fmt: FloatFormat = FP32) -> list[float]:

@@ -1,126 +1,31 @@
-"""Sums and normalizations over the rows of a matrix, in a specified order of addition.
+"""Sums, normalizations and statistics over the rows of a matrix, in a specified order of addition.
 
-A sum along a row is one chain, so sixteen rows are turned into the lanes of a vector: then each
-step of the chain serves them all. The order is sequential; LayerNorm's is that of bn_stats, even
-and odd elements of chunks of 512 (assumed: docs/numerics.md, "Vector, Scalar and DMA engines").
+A sum along a row is a chain, so sixteen rows are turned into the lanes of a vector: then each step
+of the chain serves them all. The order is a `Reduction`; LayerNorm's is that of bn_stats, even and
+odd elements of chunks of 512 (assumed: docs/numerics.md, "Vector, Scalar and DMA engines").
 """
 
-from llvmlite import ir
-
 from halfulp.dtypes.jit import device, kernel
-from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
-from halfulp.dtypes.natives import begin_exact, end_exact, native, unpack
-from halfulp.engines.activations import Activation
+from halfulp.dtypes.natives import begin_exact, end_exact, unpack
 from halfulp.engines.casts import cast_float
-from halfulp.engines.function_lanes import apply
-from halfulp.engines.grid import LANES, Counter, clear, move, offset, transpose
+from halfulp.engines.grid import clear, move, transpose
+from halfulp.engines.row_lanes import (
+    add_lanes,
+    aggregate_lanes,
+    chains_lanes,
+    normalize_lanes,
+    rms_lanes,
+    softmax_powers,
+    softmax_shares,
+    squares_lanes,
+    statistics_lanes,
+    sum_lanes,
+)
 
-_COLUMN = LANES * 4  # bytes from one column of turned rows to the next
-CHUNK = 512  # elements that one bn_stats instruction takes (documented)
 _ONE = 0x3F800000  # 1.0
-
-
-def _at(builder: ir.IRBuilder, base: ir.Value, index: ir.Value) -> Lanes:
-    return load(builder, offset(builder, base, index, _COLUMN), F32, LANES)
-
-
-def _zero(builder: ir.IRBuilder, value: float = 0.0) -> Lanes:
-    return Lanes(builder, constant(F32, LANES, value))
-
-
-def _repeated(builder: ir.IRBuilder, base: ir.Value, index: ir.Value) -> Lanes:
-    """The float32 at `index`, in every lane."""
-    pointer = builder.inttoptr(offset(builder, base, index, 4), F32.as_pointer())
-    return Lanes(builder, splat(builder, builder.load(pointer), LANES))
-
-
-def _build_softmax(function: ir.Function) -> None:
-    """x - max, exp, their sum in order, reciprocal, product; a row of -inf only gives zeros."""
-    turned, columns = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    loop = Counter(builder, columns, 1, [_zero(builder, float("-inf")), _zero(builder)])
-    x = _at(builder, turned, loop.index)
-    # the maximum passes over a NaN, the witness does not: a row of NaN and -inf is no masked row
-    largest, witness = loop.close([(x > loop.sums[0]).where(x, loop.sums[0]), loop.sums[1] + x])
-    loop = Counter(builder, columns, 1, [_zero(builder)])
-    power = apply(Activation.EXP, _at(builder, turned, loop.index) - largest)
-    store(builder, power, offset(builder, turned, loop.index, _COLUMN))
-    (total,) = loop.close([loop.sums[0] + power])
-    inverse = total.like(1.0) / total
-    nothing = largest.equals(float("-inf")) & witness.equals(float("-inf"))
-    loop = Counter(builder, columns, 1)
-    share = _at(builder, turned, loop.index) * inverse
-    share = nothing.where(share.like(0.0), share)
-    store(builder, share, offset(builder, turned, loop.index, _COLUMN))
-    loop.close()
-    builder.ret_void()
-
-
-def _group(
-    builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, count: ir.Value
-) -> tuple[Lanes, Lanes, Lanes]:
-    """bn_stats of `count` elements from `start` in steps of 2: (count, mean, variance * count).
-
-    Two passes: the mean first, then the squares of the distances from it.
-    """
-    number = Lanes(builder, splat(builder, builder.sitofp(count, F32), LANES))
-
-    def element(index: ir.Value) -> Lanes:
-        return _at(builder, turned, builder.add(start, builder.mul(index, I64(2))))
-
-    loop = Counter(builder, count, 1, [_zero(builder)])
-    (total,) = loop.close([loop.sums[0] + element(loop.index)])
-    mean = total / number
-    loop = Counter(builder, count, 1, [_zero(builder)])
-    distance = element(loop.index) - mean
-    (squares,) = loop.close([loop.sums[0] + distance * distance])
-    return number, mean, squares
-
-
-def _merge(a: tuple[Lanes, ...], b: tuple[Lanes, ...]) -> list[Lanes]:
-    """bn_aggr: two groups as one; an empty group changes nothing."""
-    total = a[0] + b[0]
-    distance = b[1] - a[1]
-    mean = a[1] + distance * (b[0] / total)
-    squares = (a[2] + b[2]) + (distance * distance) * ((a[0] * b[0]) / total)
-    merged = [total, mean, squares]
-    merged = [a[0].equals(0.0).where(new, old) for new, old in zip(b, merged, strict=True)]
-    return [b[0].equals(0.0).where(new, old) for new, old in zip(a, merged, strict=True)]
-
-
-def _build_normalize(function: ir.Function) -> None:
-    """((x - mean) * rsqrt(variance + eps)) * gamma + beta, every operation rounded to float32."""
-    turned, columns, eps_bits, gamma, beta = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    eps = Lanes(builder, splat(builder, builder.trunc(eps_bits, I32), LANES)).bits(F32)
-    loop = Counter(builder, columns, CHUNK, [_zero(builder)] * 3)
-    left = builder.sub(columns, loop.index)
-    size = builder.select(builder.icmp_signed("<", left, I64(CHUNK)), left, I64(CHUNK))
-    even = _group(builder, turned, loop.index, builder.sdiv(builder.add(size, I64(1)), I64(2)))
-    odd = _group(builder, turned, builder.add(loop.index, I64(1)), builder.sdiv(size, I64(2)))
-    number, mean, squares = loop.close(_merge(tuple(_merge(tuple(loop.sums), even)), odd))
-    spread = apply(Activation.RSQRT, squares / number + eps)
-    loop = Counter(builder, columns, 1)
-    factor, shift = (_repeated(builder, base, loop.index) for base in (gamma, beta))
-    y = (_at(builder, turned, loop.index) - mean) * spread * factor + shift
-    store(builder, y, offset(builder, turned, loop.index, _COLUMN))
-    loop.close()
-    builder.ret_void()
-
-
-def _build_sum(function: ir.Function) -> None:
-    """Sixteen sums from +0 in index order, to `out`."""
-    turned, columns, out = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    loop = Counter(builder, columns, 1, [_zero(builder)])
-    (total,) = loop.close([loop.sums[0] + _at(builder, turned, loop.index)])
-    store(builder, total, out)
-    builder.ret_void()
-
-
-softmax_lanes = native("halfulp_softmax", 2, _build_softmax, guarded=False)
-normalize_lanes = native("halfulp_normalize", 5, _build_normalize, guarded=False)
-sum_lanes = native("halfulp_sum", 3, _build_sum, guarded=False)
+_COLUMN = 64  # bytes of sixteen rows' elements
+# the layout of a thread's scratch memory: a block that is turned, then what the natives leave
+STATE, TURNED = 1024, 2048
 
 
 @device
@@ -153,48 +58,114 @@ def _turn_out(turned: int, out: int, stride: int, rows: int, columns: int, spare
             move((spare, 64, out + c * 4, stride, rows, width))
 
 
+@device
+def _total(turned: int, columns: int, chains: int, partials: int, out: int) -> None:
+    """Sums along the rows in `chains` chains, joined by a tree, to the column at `out`."""
+    if chains == 1:
+        sum_lanes((turned, columns, out))
+    else:
+        chains_lanes((turned, columns, chains, partials))
+        step = 1
+        while step < chains:
+            first = 0
+            while first + step < chains:
+                add_lanes((partials + first * _COLUMN, partials + (first + step) * _COLUMN))
+                first += 2 * step
+            step *= 2
+        move((partials, _COLUMN, out, _COLUMN, 1, 16))
+
+
+@device
+def _finish(turned: int, place: int, stride: int, rows: int, columns: int, given: int, counts: int,
+            spare: int) -> None:  # fmt: skip
+    """Turned results back to rows, and cast."""
+    _turn_out(turned, place, stride, rows, columns, spare)
+    cast_float((place, stride, place, stride, rows, columns, given, _ONE, counts))
+
+
 @kernel
 def softmax(arguments: int) -> None:
-    """Rows first..last; `turned` holds columns (rounded up to 16) times 16 floats, `spare` 256."""
-    (x, x_stride, out, out_stride, first, last, columns, given, counts, turned, spare,
+    """Rows first..last; `space` holds TURNED bytes, then what `arrays.by_rows` says."""
+    (x, x_stride, out, out_stride, first, last, columns, chains, given, counts, space,
      environment) = unpack(arguments, 12)  # fmt: skip
+    turned, state = space + TURNED, space + STATE
+    partials = turned + (columns + 15) // 16 * 16 * _COLUMN
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
-        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, spare)
-        softmax_lanes((turned, columns))
-        place = out + row * out_stride
-        _turn_out(turned, place, out_stride, rows, columns, spare)
-        cast_float((place, out_stride, place, out_stride, rows, columns, given, _ONE, counts))
+        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, space)
+        softmax_powers((turned, columns, state))
+        if chains > 1:
+            _total(turned, columns, chains, partials, state)
+        softmax_shares((turned, columns, state))
+        _finish(turned, out + row * out_stride, out_stride, rows, columns, given, counts, space)
     end_exact((environment,))
 
 
 @kernel
 def layernorm(arguments: int) -> None:
     """Rows first..last, as `softmax`."""
-    (x, x_stride, out, out_stride, first, last, columns, eps, gamma, beta, given, counts, turned,
-     spare, environment) = unpack(arguments, 15)  # fmt: skip
+    (x, x_stride, out, out_stride, first, last, columns, eps, gamma, beta, given, counts, space,
+     environment) = unpack(arguments, 14)  # fmt: skip
+    turned = space + TURNED
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
-        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, spare)
+        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, space)
         normalize_lanes((turned, columns, eps, gamma, beta))
-        place = out + row * out_stride
-        _turn_out(turned, place, out_stride, rows, columns, spare)
-        cast_float((place, out_stride, place, out_stride, rows, columns, given, _ONE, counts))
+        _finish(turned, out + row * out_stride, out_stride, rows, columns, given, counts, space)
+    end_exact((environment,))
+
+
+@kernel
+def rmsnorm(arguments: int) -> None:
+    """Rows first..last, as `softmax`; the squares stand behind the turned block."""
+    (x, x_stride, out, out_stride, first, last, columns, chains, eps, gamma, given, counts, space,
+     environment) = unpack(arguments, 14)  # fmt: skip
+    turned, state = space + TURNED, space + STATE
+    squares = turned + (columns + 15) // 16 * 16 * _COLUMN
+    begin_exact((environment,))
+    for row in range(first, last, 16):
+        rows = min(16, last - row)
+        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, space)
+        squares_lanes((turned, columns, squares))
+        _total(squares, columns, chains, squares + columns * _COLUMN, state)
+        rms_lanes((turned, columns, eps, gamma, state))
+        _finish(turned, out + row * out_stride, out_stride, rows, columns, given, counts, space)
     end_exact((environment,))
 
 
 @kernel
 def sums(arguments: int) -> None:
-    """out[r] = round(sum of row r, in index order from +0); `out` is contiguous."""
-    (x, x_stride, out, first, last, columns, given, counts, turned, spare,
-     environment) = unpack(arguments, 11)  # fmt: skip
+    """out[r] = round(sum of row r); `out` is contiguous."""
+    (x, x_stride, out, _, first, last, columns, chains, given, counts, space,
+     environment) = unpack(arguments, 12)  # fmt: skip
+    turned, state = space + TURNED, space + STATE
+    partials = turned + (columns + 15) // 16 * 16 * _COLUMN
     begin_exact((environment,))
     for row in range(first, last, 16):
         rows = min(16, last - row)
-        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, spare)
-        sum_lanes((turned, columns, spare))
-        move((spare, 64, out + row * 4, 64, 1, rows))
+        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, space)
+        _total(turned, columns, chains, partials, state)
+        move((state, _COLUMN, out + row * 4, _COLUMN, 1, rows))
         cast_float((out + row * 4, 64, out + row * 4, 64, 1, rows, given, _ONE, counts))
+    end_exact((environment,))
+
+
+@kernel
+def statistics(arguments: int) -> None:
+    """out[r] = bn_stats of row r, six numbers; of a row with `groups` not 0 bn_aggr, two."""
+    (x, x_stride, out, out_stride, first, last, columns, groups, given, counts, space,
+     environment) = unpack(arguments, 12)  # fmt: skip
+    turned, state = space + TURNED, space + STATE
+    begin_exact((environment,))
+    for row in range(first, last, 16):
+        rows = min(16, last - row)
+        _turn_in(x + row * x_stride, x_stride, rows, columns, turned, space)
+        if groups:
+            aggregate_lanes((turned, groups, state))
+        else:
+            statistics_lanes((turned, columns, state))
+        width = 2 if groups else 6
+        _finish(state, out + row * out_stride, out_stride, rows, width, given, counts, space)
     end_exact((environment,))

@@ -9,6 +9,7 @@ import torch
 from halfulp.dtypes import BF16, FP16, FP32, FloatFormat, parse_format
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
 from halfulp.engines import NEURONCORE_V1, NEURONCORE_V2, AluOp, reference, reference_rows
+from halfulp.engines.elementwise import ARITHMETIC
 from tests.engines import opinion
 from tests.engines.inputs import CORNERS, Floats, mixed
 from tests.engines.opinion import Array, numbers, same
@@ -35,6 +36,8 @@ def in_numpy(a: Array, b: Array, op: AluOp, fmt: FloatFormat = FP32) -> Floats:
                 found = a * b
             case AluOp.DIVIDE:
                 found = a / b
+            case _ if op not in ARITHMETIC:
+                found = getattr(np, op.value)(a, b).astype(np.float32)
             case _:
                 wins = b > a if op is AluOp.MAX else b < a
                 found = np.where(
