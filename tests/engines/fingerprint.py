@@ -5,6 +5,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from halfulp.engines.accumulation import (
     Order,
     Wrap,
 )
+from halfulp.engines.piecewise_fit import fit
+from halfulp.engines.reduction import Reduction
 from tests.engines.inputs import KINDS, OPERANDS, mixed, operands
 
 core = NEURONCORE_V2
@@ -91,6 +94,14 @@ def _elements() -> list[Case]:
     for which in Activation:
         cases.append(partial(activation, x, which))
         cases.append(partial(activation, x, which, scale=0.3, bias=1e-40))
+    # near the ends of their ways, and angles whose multiple of pi / 2 is large
+    wide = np.linspace(-120, 120, 40_001, dtype=np.float32)
+    far = wide * np.float32(3e34)
+    for which in Activation:
+        cases.append(partial(activation, wide, which))
+        cases.append(partial(activation, far, which))
+    table = fit("gelu", 24, (-4, 4)).table
+    cases.append(partial(activation, wide, table, scale=0.1))
     for fmt in (BF16, FP16, "e4m3"):
         cases.append(partial(vector.tensor_copy, x, out_format=fmt))
     return cases
@@ -107,9 +118,17 @@ def _rows() -> list[Case]:
         cases.append(partial(vector.layernorm, rows, gamma * np.float32(1e-30), beta, 1e-40))
         cases.append(partial(vector.softmax, rows, scale=40.0))
         cases.append(partial(vector.softmax, rows, scale=0.5, mask=rows > 0, out_format=BF16))
+        cases.append(partial(vector.rmsnorm, rows, gamma, 1e-12))
+        cases.append(partial(vector.bn_stats, rows[:, :511]))
+        cases.append(partial(vector.bn_aggr, rows[:, :9] * rows[:, :9]))
+        cases.append(partial(vector.tensor_tensor_scan, rows, rows, 0.5, "multiply", "add"))
         for axis in (0, 1):
             for op in ("add", "max"):
                 cases.append(partial(vector.tensor_reduce, rows, op, axis=axis))
+        for lanes in (0, 2, 5):
+            other = replace(core, reduction=Reduction(lanes)).vector
+            cases.append(partial(other.tensor_reduce, rows, "add"))
+            cases.append(partial(other.softmax, rows, scale=0.5))
     turned = np.arange(69, -1, -1).reshape(7, 10)
     cases.append(partial(core.dma.gather, x, turned, out_format="e5m2"))
     return cases

@@ -19,7 +19,7 @@ import torch
 
 from halfulp.dtypes import Format, Rounding
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
-from halfulp.engines import NEURONCORE_V2, Accumulation, matmul
+from halfulp.engines import NEURONCORE_V2, Accumulation, Activation, matmul
 from halfulp.engines.byte_kernels import HAS_BYTE_PRODUCTS
 from tests.engines.fingerprint import ACCUMULATIONS, accumulated, fingerprint, send, used_kernels
 from tests.engines.inputs import operands
@@ -27,8 +27,9 @@ from tests.engines.inputs import operands
 ROOT = Path(__file__).parents[2]
 #: Every kernel of the engines.
 KERNELS = {
-    "pack_panels", "product", "products", "activation", "tensor_tensor", "reduce_columns",
-    "softmax", "layernorm", "sums", "pack", "accumulate", "accumulate_integers",
+    "pack_panels", "product", "products", "tensor_tensor", "reduce_columns", "scan", "piecewise",
+    "softmax", "layernorm", "rmsnorm", "sums", "statistics", "pack", "accumulate",
+    "accumulate_integers", *(f"{function.value}_kernel" for function in Activation),
 }  # fmt: skip
 #: And where the processor multiplies bytes, what takes the place of `product` for int8.
 OWN = KERNELS | ({"pack_byte_panels", "byte_product"} if HAS_BYTE_PRODUCTS else set())
@@ -40,6 +41,8 @@ VECTORS = {
     "ivybridge": (False, False),
     "haswell": (False, True),
     "znver1": (False, True),
+    "znver3": (False, True),
+    "x86-64": (False, False),
     "skylake-avx512": (True, True),
 }
 X86 = platform.machine().lower() in ("x86_64", "amd64")

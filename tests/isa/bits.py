@@ -37,7 +37,8 @@ from halfulp.dtypes import (
     round_to,
 )
 from halfulp.dtypes.threads import set_num_threads
-from halfulp.engines import NEURONCORE_V2, PRESETS, Accumulation, matmul
+from halfulp.engines import NEURONCORE_V2, PRESETS, Accumulation, Activation, matmul
+from halfulp.engines.functions import evaluate
 from tests.isa.parts import PARTS
 from tests.quant.written_out import Bert
 
@@ -110,6 +111,16 @@ def accumulated() -> Iterator[Array]:
         yield matmul(a, b, accumulation=how, a_format=FP16)
 
 
+def functions() -> Iterator[Array]:
+    """Every function of all bfloat16 numbers, and of float32 between them."""
+    between = (PATTERNS.view(np.uint32) + np.arange(1 << 16, dtype=np.uint32) % 65521).view(
+        np.float32
+    )
+    for function in Activation:
+        yield evaluate(function, PATTERNS, slope=0.01)
+        yield evaluate(function, between, slope=0.01)
+
+
 def _by_torch(policy: str) -> Array:
     """The same model, run by torch and emulated: a second way to the same bits."""
     from tests.quant.tiny import emulated, inputs, tiny
@@ -151,6 +162,7 @@ def main() -> None:
         "systolic": systolic,
         "integers": integers,
         "accumulated": accumulated,
+        "functions": functions,
         "forward": partial(forwards, given.weights, torch=torch),
     }
     found = {name: digest(name, work[name]()) for name in given.parts}

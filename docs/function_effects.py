@@ -1,0 +1,197 @@
+"""What the nearest float32 functions change against torch's, for docs/functions.md.
+
+`python docs/function_effects.py distances` compares every function with torch's on all 2^32 inputs;
+`python docs/function_effects.py models [SAMPLES]` exchanges torch's functions for ours in the
+shipped models, one at a time and all at once. Both write their part of docs/function_effects.json.
+`python docs/function_effects.py print` prints the page's tables from that file.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halfulp.dtypes import FP32
+from halfulp.engines import NEURONCORE_V2, Activation, NeuronCore, functions
+from halfulp.engines.scalar import ScalarEngine
+from halfulp.engines.vector import VectorEngine
+from halfulp.quant import emulate, named_policy
+from halfulp.study import metrics
+from halfulp.study.tasks import Workload, prepare
+
+RECORD = Path(__file__).with_suffix(".json")
+MODELS = {"electra": "ELECTRA", "minilm": "MiniLM"}
+TASK = "supersense"
+_CHUNK = 1 << 24
+
+
+def torch_function(name: str) -> Callable[[Any], Any] | None:
+    """torch's float32 operator of a function, where it has one."""
+    import torch
+
+    others: dict[str, Callable[[Any], Any]] = {
+        "gelu": torch.nn.functional.gelu,
+        "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+        "silu": torch.nn.functional.silu,
+        "softplus": torch.nn.functional.softplus,
+        "mish": torch.nn.functional.mish,
+        "leaky_relu": torch.nn.functional.leaky_relu,
+    }
+    found: Callable[[Any], Any] | None = others.get(name, getattr(torch, name, None))
+    return found
+
+
+def _ordered(x: Any) -> Any:
+    """Integers in the order of the floats: neighbors differ by one, -0 and +0 by nothing."""
+    bits = x.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def distance(name: str) -> dict[str, Any]:
+    """The largest distance from torch over all inputs, in units of the last place."""
+    import torch
+
+    ours, theirs = getattr(functions, name), torch_function(name)
+    assert theirs is not None
+    largest, at, differ = -1, 0.0, 0
+    for start in range(0, 1 << 32, _CHUNK):
+        x = np.arange(start, start + _CHUNK, dtype=np.uint32).view(np.float32)
+        y, z = ours(x), theirs(torch.from_numpy(x)).numpy()
+        number = ~(np.isnan(y) | np.isnan(z))
+        apart = np.abs(_ordered(y) - _ordered(z))
+        apart[~number] = 0
+        # one of them a number, the other none
+        differ += int(np.count_nonzero(apart)) + int(np.count_nonzero(np.isnan(y) != np.isnan(z)))
+        place = int(apart.argmax())
+        if apart[place] > largest:
+            largest, at = int(apart[place]), float(x[place])
+    return {"function": name, "ulps": largest, "at": at.hex(), "differ": differ}
+
+
+class TorchScalar(ScalarEngine):
+    """Some functions are torch's."""
+
+    names: frozenset[Activation] = frozenset()
+
+    def activation(
+        self, x: Any, function: Any, *, scale: float = 1.0, bias: float = 0.0,
+        out_format: Any = FP32, slope: float = 0.01,
+    ) -> Any:  # fmt: skip
+        import torch
+
+        if Activation(function) not in self.names:
+            choices: dict[str, Any] = {"scale": scale, "bias": bias, "out_format": out_format}
+            return super().activation(x, function, **choices)
+        argument = np.asarray(super().activation(x, Activation.COPY, scale=scale, bias=bias))
+        theirs = torch_function(Activation(function).value)
+        assert theirs is not None
+        y = theirs(torch.from_numpy(argument)).numpy()
+        return self.core.vector.tensor_copy(y, out_format=out_format)
+
+
+class Composed(VectorEngine):
+    """Softmax and layer normalization instruction by instruction, the functions on Scalar."""
+
+    def softmax(
+        self, x: Any, *, out_format: Any = FP32, scale: float = 1.0, mask: Any = None,
+        scores_format: Any = FP32,
+    ) -> Any:  # fmt: skip
+        scores = self.tensor_scalar(x, scale, "multiply", out_format=scores_format)
+        if mask is not None and mask.dtype == np.bool_:
+            scores = np.where(mask, scores, np.float32(-np.inf))
+        elif mask is not None:
+            scores = self.tensor_tensor(scores, mask, "add")
+        largest = self.tensor_reduce(scores, "max", keepdims=True)
+        shifted = self.tensor_tensor(scores, largest, "subtract")
+        power = self.core.scalar.activation(shifted, Activation.EXP)
+        total = self.tensor_reduce(power, "add", keepdims=True)
+        return self.tensor_tensor(power, self.reciprocal(total), "multiply", out_format=out_format)
+
+    def layernorm(
+        self, x: Any, gamma: Any, beta: Any, eps: float, *, out_format: Any = FP32
+    ) -> Any:
+        chunks = [x[..., start : start + 512] for start in range(0, x.shape[-1], 512)]
+        found = self.bn_aggr(np.concatenate([self.bn_stats(chunk) for chunk in chunks], axis=-1))
+        spread = self.core.scalar.activation(found[..., 1:], Activation.RSQRT, bias=eps)
+        y = self.tensor_scalar(x, found[..., :1], "subtract", operand1=spread, op1="multiply")
+        scaled = self.tensor_tensor(y, gamma, "multiply")
+        return self.tensor_tensor(scaled, beta, "add", out_format=out_format)
+
+
+def core_with(names: Iterable[Activation]) -> NeuronCore:
+    """A core some of whose functions are torch's."""
+    core = replace(NEURONCORE_V2)
+    scalar = TorchScalar(core)
+    object.__setattr__(scalar, "names", frozenset(names))
+    # where a core keeps its engines
+    vars(core).update({"scalar": scalar, "vector": Composed(core)})
+    return core
+
+
+def _logits(core: NeuronCore, workload: Workload) -> tuple[Any, set[str]]:
+    """Logits in fp32, and the functions that ran."""
+    import torch
+
+    with emulate(workload.module, core, named_policy("fp32")) as emulation, torch.inference_mode():
+        parts = [workload.forward(index) for index in range(len(workload.batches))]
+    ran = {
+        record.instruction.removeprefix("activation(").removesuffix(")")
+        for record in emulation.ledger.records
+        if record.engine == "scalar"
+    }
+    return np.asarray(workload.assemble(parts), np.float64), ran
+
+
+def exchanged(name: str, samples: int | None) -> dict[str, Any]:
+    """A model's logits with torch's functions exchanged for ours, one at a time and at once."""
+    workload = prepare(name, TASK, samples=samples)
+    ours, ran = _logits(core_with([]), workload)
+    used = sorted(Activation(one) for one in ran if one in {*Activation} and one != "copy")
+    theirs, _ = _logits(core_with(used), workload)
+    rows = []
+    for function in used:
+        only, _ = _logits(core_with([one for one in used if one != function]), workload)
+        rows.append({"function": function.value, **_change(theirs, only)})
+    whole = _change(theirs, ours)
+    total = sum(row["largest"] for row in rows)
+    return {"model": name, "samples": len(workload.labels), "functions": rows, "whole": whole,
+            "sum": total}  # fmt: skip
+
+
+def _change(before: Any, after: Any) -> dict[str, Any]:
+    flips = metrics.flips(metrics.predict(after), metrics.predict(before))
+    return {"largest": float(np.abs(after - before).max()), "flips": flips}
+
+
+def recorded() -> dict[str, Any]:
+    """What docs/function_effects.json holds."""
+    if not RECORD.exists():
+        return {}
+    data: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return data
+
+
+def _keep(part: str, rows: Any) -> None:
+    RECORD.write_text(json.dumps(recorded() | {part: rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["distances"]:
+        rows = []
+        for name in functions.__all__:
+            rows.append(distance(name))
+            print(rows[-1], flush=True)
+            _keep("distances", rows)
+    elif arguments[:1] == ["models"]:
+        samples = int(arguments[1]) if arguments[1:] else None
+        _keep("models", [exchanged(name, samples) for name in MODELS])
+    else:
+        print(json.dumps(recorded(), indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
