@@ -13,11 +13,15 @@ from halfulp.engines.accumulation import (
     Wrap,
 )
 from halfulp.engines.activations import Activation
+from halfulp.engines.array_values import EngineArray, array
 from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
+from halfulp.engines.custom_op import CustomOp, custom_op
 from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.declared_trees import declared_tree
 from halfulp.engines.elementwise import AluOp
+from halfulp.engines.gpsimd import UnsupportedEngine
+from halfulp.engines.integer_lanes import Comparison, IntegerOp
 from halfulp.engines.ledger import Ledger, Record, recording
 from halfulp.engines.operands import UnsupportedFormat
 from halfulp.engines.presets import PRESETS, Preset
@@ -41,9 +45,13 @@ __all__ = [
     "AluOp",
     "Checked",
     "Chip",
+    "Comparison",
+    "CustomOp",
+    "EngineArray",
     "Entry",
     "IntegerAccumulator",
     "IntegerMatmul",
+    "IntegerOp",
     "Join",
     "Ledger",
     "NanRule",
@@ -55,8 +63,11 @@ __all__ = [
     "Preset",
     "Record",
     "Tree",
+    "UnsupportedEngine",
     "UnsupportedFormat",
     "Wrap",
+    "array",
+    "custom_op",
     "declared_tree",
     "matmul",
     "recording",

@@ -15,7 +15,7 @@ class Record(NamedTuple):
     """One operation.
 
     layer        name of the layer that asked for it; "" outside any
-    engine       "tensor", "vector", "scalar" or "dma"
+    engine       "tensor", "vector", "scalar", "gpsimd" or "dma"
     instruction  name as in nki.isa, or of the documented composition
     shapes       of the operands, then of the result
     formats      names of the formats of the operands, then of the result
@@ -26,7 +26,7 @@ class Record(NamedTuple):
     nan          NaN operands and results, counted at casts and as sums leave PSUM
     infinity     infinite results of casts
     cycles       of the engine's clock, and the instructions issued; where `engines.instructions`
-    issued       knows their cost: the Tensor Engine's
+    issued       knows their cost: the Tensor Engine's, and what a custom operator says
     departures   inputs of the Scalar Engine outside of what its function is meant for
     """
 

@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,10 +13,12 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from halfulp.engines import Ledger, NeuronCore, recording
+from halfulp.engines import CustomOp, Ledger, NeuronCore, recording
 from halfulp.engines.memory import reusing_memory
 from halfulp.quant.arrays import NotFloat32
 from halfulp.quant.composite import decompose
+from halfulp.quant.custom_ops import handlers_of
+from halfulp.quant.elementwise import Handler
 from halfulp.quant.layers import LayerHooks
 from halfulp.quant.lower import SCALINGS, handler_of
 from halfulp.quant.movement import view
@@ -32,17 +35,17 @@ class UnusedRule(ValueError):
 
 
 class _Mode(TorchDispatchMode):
-    """Hands every operation of its thread to a handler."""
+    """Hands every operation of its thread to a handler, one of its own before the table's."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, own: Mapping[Any, Handler]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.run = run
+        self.run, self.own = run, own
         run.mode = self
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        handler = handler_of(func)
+        handler = self.own.get(func) or handler_of(func)
         if handler is view:
             return func(*args, **kwargs) if kwargs else func(*args)
         run = self.run
@@ -90,8 +93,9 @@ class Emulation:
     """
 
     def __init__(
-        self, model: nn.Module, core: NeuronCore, policy: Policy, *, allow_unused_rules: bool
-    ) -> None:
+        self, model: nn.Module, core: NeuronCore, policy: Policy, *, allow_unused_rules: bool,
+        custom_ops: Iterable[CustomOp],
+    ) -> None:  # fmt: skip
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is a {type(model).__name__}, not a torch.nn.Module")
         if not isinstance(core, NeuronCore):
@@ -106,6 +110,7 @@ class Emulation:
                 core.check_result(rule.results)
         self.model, self.core, self.policy = model, core, policy
         self.ledger = Ledger()
+        self._own = handlers_of(custom_ops, core)
         self._allow_unused = allow_unused_rules
         self._plans = [Plan(rule) for rule in policy.rules]
         self._active = 0
@@ -173,7 +178,7 @@ class Emulation:
             stack.enter_context(torch.no_grad())
             stack.enter_context(recording(ledger))
             stack.enter_context(reusing_memory())
-            stack.enter_context(_Mode(run))
+            stack.enter_context(_Mode(run, self._own))
             activation = _Activation(self, run, stack.pop_all(), transient)
         _inside.activations.append(activation)
         with _lock:
@@ -244,8 +249,9 @@ def _bind(model: nn.Module) -> None:
 
 
 def emulate(
-    model: nn.Module, core: NeuronCore, policy: Policy, *, allow_unused_rules: bool = False
-) -> Emulation:
+    model: nn.Module, core: NeuronCore, policy: Policy, *, allow_unused_rules: bool = False,
+    custom_ops: Iterable[CustomOp] = (),
+) -> Emulation:  # fmt: skip
     """A context in which `model` computes bit for bit as `policy` says on the engines of `core`.
 
     ```
@@ -264,10 +270,14 @@ def emulate(
     core                `NEURONCORE_V1` or `NEURONCORE_V2`
     policy              `named_policy(...)`, `AutoCast.parse(...)`, or rules of your own
     allow_unused_rules  let a rule pass that matched no layer or under which nothing ran
+    custom_ops          what runs operators of other libraries, `halfulp.engines.custom_op`; their
+                        results stay in their own formats, under every policy (a choice of halfulp)
 
     Raises UnsupportedFormat for a policy that the core cannot run; TypeError, ValueError for a
     model of another type, device or mode; RuntimeError for a model that is being emulated already;
     in the block UnsupportedOp for an operation without a lowering, with its layer; at its start or
     end UnusedRule. Source: where results are rounded is assumed, see `Policy.assumptions`.
     """
-    return Emulation(model, core, policy, allow_unused_rules=allow_unused_rules)
+    return Emulation(
+        model, core, policy, allow_unused_rules=allow_unused_rules, custom_ops=custom_ops
+    )

@@ -29,9 +29,9 @@ TYPES: list[tuple[Call, str]] = [
     (lambda: gpsimd.tensor_scalar(I8 > 0, 1, "add"), "x has .* type bool"),
     (lambda: gpsimd.tensor_scalar(np.ones(2, ml_dtypes.int4), 1, "add"), "type int4"),
     (lambda: gpsimd.tensor_scalar(torch.ones(2).half(), 1, "add"), "type float16"),
-    (lambda: gpsimd.tensor_scalar(I8, 1.0, "add"), "scalar=1.0 is not an integer; give -128"),
+    (lambda: gpsimd.tensor_scalar(I8, 1.0, "add"), "scalar=1.0 is not an integer; give -128"),  # type: ignore[arg-type]
     (lambda: gpsimd.tensor_scalar(I8, True, "add"), "scalar=True is not an integer"),
-    (lambda: gpsimd.iota((2,), steps=(0.5,)), "step=0.5 is not an integer"),
+    (lambda: gpsimd.iota((2,), steps=(0.5,)), "step=0.5 is not an integer"),  # type: ignore[arg-type]
     (lambda: gpsimd.iota((2.0,), steps=(1,)), "length of an axis=2.0 is not an integer"),  # type: ignore[arg-type]
     (lambda: gpsimd.iota((2,), steps=(1,), base=None), "base=None is not an integer"),  # type: ignore[arg-type]
     (lambda: gpsimd.affine_select(I64, steps=(0,), compare="less", fill=0), "x has .* int64"),
