@@ -16,12 +16,11 @@ bits and its record in the ledger. What no engine computes is refused by name, n
 numpy.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from halfulp.dtypes import (
@@ -29,22 +28,19 @@ from halfulp.dtypes import (
     INT32,
     Format,
     IntFormat,
-    decode,
     encode,
-    numpy_dtype,
     round_to,
-    torch_dtype,
 )
 from halfulp.dtypes.checks import integer
 from halfulp.dtypes.containers import is_tensor
 from halfulp.dtypes.dtype_names import as_format, from_dtype
 from halfulp.engines.activations import Activation
+from halfulp.engines.array_storage import Array, StoredArray
 from halfulp.engines.core import NEURONCORE_V2, NeuronCore
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.gpsimd import INTEGERS
 from halfulp.engines.integer_lanes import IntegerOp
 
-Array = npt.NDArray[Any]
 #: Ufuncs of numpy, by name, and what computes them: of floats, of integers, of one float.
 ALU_OPS = {
     **{name: AluOp(name) for name in ("add", "subtract", "multiply", "divide")},
@@ -114,7 +110,7 @@ def _own_format(x: Any) -> Format:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EngineArray(NDArrayOperatorsMixin):
+class EngineArray(StoredArray, NDArrayOperatorsMixin):
     """Numbers of one format, and the core that computes with them. Made by `array`; immutable.
 
     format   of every element
@@ -130,10 +126,6 @@ class EngineArray(NDArrayOperatorsMixin):
     refused with TypeError. What moves elements (reshape, concatenate, where) moves codes: no engine
     runs. a += b makes a new array.
     """
-
-    _codes: Array  # writable, since torch takes no other; what is given away is not
-    format: Format
-    core: NeuronCore
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         name = ufunc.__name__
@@ -217,75 +209,6 @@ class EngineArray(NDArrayOperatorsMixin):
         """The values, rounded once to another format, as `array` rounds them."""
         return array(self, fmt, core=self.core)
 
-    def reshape(self, *shape: Any) -> "EngineArray":
-        return EngineArray(self._codes.reshape(*shape), self.format, self.core)
-
-    @property
-    def T(self) -> "EngineArray":
-        return EngineArray(self._codes.T, self.format, self.core)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._codes.shape
-
-    @property
-    def ndim(self) -> int:
-        return self._codes.ndim
-
-    @property
-    def size(self) -> int:
-        return self._codes.size
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    def __getitem__(self, index: Any) -> "EngineArray":
-        return EngineArray(np.asarray(self._codes[index]), self.format, self.core)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(
-            "an EngineArray does not change; make another: np.where(mask, new, a),"
-            " or change a.numpy().copy() and give that to array(x, fmt)"
-        )
-
-    def __iter__(self) -> Iterator["EngineArray"]:
-        return (self[index] for index in range(len(self)))
-
-    def item(self) -> float | int:
-        """The one element as a Python number. Raises ValueError for another size."""
-        if self.size != 1:
-            raise ValueError(f"an array of shape {self.shape} is no single number; index it first")
-        number: float | int = self._values.item()
-        return number
-
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __repr__(self) -> str:
-        end = f", {self.format})"
-        if self.size > np.get_printoptions()["threshold"] or (self.size == 0 and self.ndim > 1):
-            end = f", shape={self.shape}{end}"
-        body = np.array2string(self._values, separator=", ", prefix="array(", suffix=end)
-        return f"array({body}{end}"
-
-    @property
-    def _values(self) -> Array:
-        """float32, or the integers."""
-        if self._holds_values:
-            return self._codes.view(np.float32) if self.format == FP32 else self._codes
-        return np.asarray(decode(self._codes, self.format))
-
-    @property
-    def _holds_values(self) -> bool:
-        """Whether the codes' memory is that of the values."""
-        return self.format == FP32 or isinstance(self.format, IntFormat)
-
     def _holding(self, values: Any, fmt: Format | None = None) -> "EngineArray":
         """What an engine gave; the format holds it exactly."""
         fmt = fmt or self.format
@@ -298,54 +221,6 @@ class EngineArray(NDArrayOperatorsMixin):
         if isinstance(self.format, IntFormat):
             integer(x, "operand", self.format.min, self.format.max)
         return array(x, self.format, core=self.core)
-
-    def numpy(self) -> Array:
-        """The values, read-only: float32, or integers; without copying for fp32 and integers."""
-        return _read_only(self._values)
-
-    def codes(self) -> Array:
-        """The codes, read-only and without copying: uint8, uint16 or uint32; integers as such."""
-        return _read_only(self._codes)
-
-    def ml_dtypes(self) -> Array:
-        """The codes as elements of numpy's or ml_dtypes' type, read-only and without copying.
-
-        Raises ValueError for a format without such a type.
-        """
-        return _read_only(self._codes.view(_typed(numpy_dtype, self.format)))
-
-    def torch(self) -> Any:
-        """The codes as a tensor of torch's type of that format; integers as in `numpy`.
-
-        Without copying, but for arrays with negative steps and for those of `np.broadcast_to`. What
-        is written into such a tensor is written into the array: write into a clone.
-
-        Raises ValueError for a format without a type, ModuleNotFoundError without torch.
-        """
-        import torch
-
-        codes = self._codes
-        if not codes.flags.writeable or any(step < 0 for step in codes.strides):
-            codes = codes.copy()
-        if isinstance(self.format, IntFormat):
-            return torch.from_numpy(codes)
-        dtype = _typed(torch_dtype, self.format)
-        return torch.from_numpy(codes).view(dtype)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if copy is False and not self._holds_values:
-            raise ValueError(f"codes of {self.format} are no float32; their values are a copy")
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        """fp32, fp16 and integers, read-only, as numpy has it. Raises BufferError for others."""
-        try:
-            return self.ml_dtypes().__dlpack__(**options)
-        except (BufferError, ValueError) as error:
-            raise BufferError(f"{self.format}: {error}; give a.torch() or a.numpy()") from None
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return self._codes.__dlpack_device__()
 
 
 def _common(name: str, given: Iterable[Any], *, numbers: bool = True) -> EngineArray:
@@ -509,16 +384,3 @@ def _refuse_options(name: str, options: Any) -> None:
             f"{name} of an EngineArray takes no {'=, '.join(options)}=: the array does not change,"
             " and the result has its format; a.numpy() takes all that numpy takes"
         )
-
-
-def _typed(find: Callable[[Format], Any], fmt: Format) -> Any:
-    try:
-        return find(fmt)
-    except ValueError as error:
-        raise ValueError(f"{error}; a.numpy() has the values, a.codes() the codes") from None
-
-
-def _read_only(x: Array) -> Array:
-    view = x.view()
-    view.flags.writeable = False
-    return view
