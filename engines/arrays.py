@@ -174,7 +174,7 @@ def _additive(mask: Any) -> tuple[Floats, int]:
 def by_rows(
     kernel: Kernel, x: Floats, out: Floats, fmt: FloatFormat, more: tuple[int, ...] = (), *,
     blocks: int = 1,
-) -> Counts:  # fmt: skip
+) -> Counters:  # fmt: skip
     """A kernel of `halfulp.engines.rows` over the last axis of a contiguous array.
 
     `more` are the kernel's own arguments, between the number of columns and the format; `blocks`
@@ -192,13 +192,14 @@ def by_rows(
         (*places, *piece, columns, *more, given, counts.place(index), address(own))
         for index, (piece, own) in enumerate(zip(pieces, space, strict=False))
     ])  # fmt: skip
-    return counts.total()
+    return counts
 
 
 def sum_rows(x: Floats, fmt: FloatFormat, order: Reduction = SEQUENTIAL) -> tuple[Floats, Counts]:
     """Sums along the last axis of a contiguous array, from +0 in this order."""
     out = np.zeros(x.shape[:-1], np.float32)
-    return out, by_rows(sums, x, out, fmt, (order.chains(x.shape[-1]),), blocks=2)
+    counts = by_rows(sums, x, out, fmt, (order.chains(x.shape[-1]),), blocks=2)
+    return out, counts.total()
 
 
 #: What a reduction begins with.

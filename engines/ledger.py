@@ -28,6 +28,7 @@ class Record(NamedTuple):
     cycles       of the engine's clock, and the instructions issued; where `engines.instructions`
     issued       knows their cost: the Tensor Engine's, and what a custom operator says
     departures   inputs of the Scalar Engine outside of what its function is meant for
+    masked_rows  rows of a softmax in which every score was -inf: zeros here, NaN by its formula
     """
 
     layer: str
@@ -44,10 +45,14 @@ class Record(NamedTuple):
     cycles: int = 0
     issued: Issues = ()
     departures: int = 0
+    masked_rows: int = 0
 
 
 #: Fields of a record that add up.
-TOTALS = ("macs", "bytes", "overflow", "underflow", "nan", "infinity", "departures")
+TOTALS = (
+    *("macs", "bytes", "overflow", "underflow", "nan", "infinity"),
+    *("departures", "masked_rows"),
+)
 
 
 class Ledger:
@@ -111,6 +116,7 @@ def record(
     size_bytes: int = 0,
     issued: Issues = (),
     departures: int = 0,
+    masked_rows: int = 0,
 ) -> None:
     """Append a record to the current ledger, if there is one.
 
@@ -134,5 +140,6 @@ def record(
             cycles(issued),
             issued,
             departures,
+            masked_rows,
         )
         ledger.records.append(entry)

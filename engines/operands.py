@@ -133,6 +133,10 @@ class Counters:
         """Address of one of a piece's four groups of counts."""
         return self._base + piece * 128 + group * 32
 
+    def more(self) -> int:
+        """The sum over all pieces of the first count of their second groups."""
+        return int(self.values[:, 1, 0].sum())
+
     def total(self, groups: int = 1) -> Counts:
         """The sum over all pieces and over their first groups."""
         return self.values[:, :groups].sum((0, 1))

@@ -6,6 +6,7 @@
 from llvmlite import ir
 
 from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
+from halfulp.dtypes.loops import add_counts, add_masks, first_lanes
 from halfulp.dtypes.natives import native
 from halfulp.engines.activations import Activation
 from halfulp.engines.function_lanes import apply
@@ -57,12 +58,29 @@ def _build_shares(function: ir.Function) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     total, largest, witness = (_at(builder, state, I64(index)) for index in range(3))
     inverse = total.like(1.0) / total
-    nothing = largest.equals(float("-inf")) & witness.equals(float("-inf"))
+    nothing = _nothing(largest, witness)
     loop = Counter(builder, columns, 1)
     share = _at(builder, turned, loop.index) * inverse
     share = nothing.where(share.like(0.0), share)
     store(builder, share, offset(builder, turned, loop.index, _COLUMN))
     loop.close()
+    builder.ret_void()
+
+
+def _nothing(largest: Lanes, witness: Lanes) -> Lanes:
+    """Rows of -inf only."""
+    return largest.equals(float("-inf")) & witness.equals(float("-inf"))
+
+
+def _build_masked(function: ir.Function) -> None:
+    """Add the number of rows of -inf only, of the first `rows`, to the int64 at `count`."""
+    state, rows, count = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    nothing = _nothing(*(_at(builder, state, I64(index)) for index in (1, 2)))
+    masks = add_masks(
+        [nothing & first_lanes(builder, rows, LANES)], [Lanes(builder, constant(I32, LANES, 0))]
+    )
+    add_counts(builder, masks, count)
     builder.ret_void()
 
 
@@ -201,6 +219,7 @@ def _build_add(function: ir.Function) -> None:
 
 
 softmax_powers = native("halfulp_softmax_powers", 3, _build_powers, guarded=False)
+masked_lanes = native("halfulp_masked_rows", 3, _build_masked, guarded=False)
 softmax_shares = native("halfulp_softmax_shares", 3, _build_shares, guarded=False)
 normalize_lanes = native("halfulp_normalize", 5, _build_normalize, guarded=False)
 statistics_lanes = native("halfulp_statistics", 3, _build_statistics, guarded=False)

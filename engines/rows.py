@@ -13,6 +13,7 @@ from halfulp.engines.row_lanes import (
     add_lanes,
     aggregate_lanes,
     chains_lanes,
+    masked_lanes,
     normalize_lanes,
     rms_lanes,
     softmax_powers,
@@ -23,6 +24,7 @@ from halfulp.engines.row_lanes import (
 )
 
 _ONE = 0x3F800000  # 1.0
+_GROUP = 32  # bytes from one group of counts to the next
 _COLUMN = 64  # bytes of sixteen rows' elements
 # the layout of a thread's scratch memory: a block that is turned, then what the natives leave
 STATE, TURNED = 1024, 2048
@@ -98,6 +100,7 @@ def softmax(arguments: int) -> None:
         if chains > 1:
             _total(turned, columns, chains, partials, state)
         softmax_shares((turned, columns, state))
+        masked_lanes((state, rows, counts + _GROUP))
         _finish(turned, out + row * out_stride, out_stride, rows, columns, given, counts, space)
     end_exact((environment,))
 

@@ -41,13 +41,14 @@ BITWISE = frozenset(op for op in IntegerOp if "bitwise" in op or "shift" in op)
 
 
 def write_record(
-    instruction: str, operands: tuple[Floats, ...], out: Floats, fmt: FloatFormat, counts: Counts
-) -> None:
+    instruction: str, operands: tuple[Floats, ...], out: Floats, fmt: FloatFormat, counts: Counts,
+    *, masked_rows: int = 0,
+) -> None:  # fmt: skip
     """Write an instruction with fp32 operands into the ledger."""
     shapes = *(x.shape for x in operands), out.shape
     formats = *("fp32" for _ in operands), fmt.name
     size = 4 * sum(x.size for x in operands) + size_bytes(fmt, out.size)
-    record("vector", instruction, shapes, formats, counts, size_bytes=size)
+    record("vector", instruction, shapes, formats, counts, size_bytes=size, masked_rows=masked_rows)
 
 
 def axis_of(x: Floats, axis: int) -> int:

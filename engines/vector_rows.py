@@ -39,7 +39,7 @@ class RowInstructions(ElementwiseInstructions):
             raise ValueError(f"x has shape {array.shape}; bn_stats takes rows of 1 to {CHUNK}")
         source = contiguous(array)
         out = uninitialized((*source.shape[:-1], 6))
-        counts = by_rows(statistics, source, out, fmt, (0,))
+        counts = by_rows(statistics, source, out, fmt, (0,)).total()
         write_record("bn_stats", (source,), out, fmt, counts)
         return give(out)
 
@@ -57,7 +57,7 @@ class RowInstructions(ElementwiseInstructions):
             raise ValueError(f"x has shape {array.shape}; needed: a last axis of 3, 6, 9, ...")
         source = contiguous(array)
         out = uninitialized((*source.shape[:-1], 2))
-        counts = by_rows(statistics, source, out, fmt, (source.shape[-1] // 3,))
+        counts = by_rows(statistics, source, out, fmt, (source.shape[-1] // 3,)).total()
         write_record("bn_aggr", (source,), out, fmt, counts)
         return give(out)
 
@@ -98,7 +98,7 @@ class RowInstructions(ElementwiseInstructions):
             raise ValueError(f"{given}; x {source.shape} needs ({columns},)")
         out = uninitialized(source.shape)
         more = (bits32(eps), address(factor), address(shift))
-        counts = by_rows(layernorm, source, out, fmt, more)
+        counts = by_rows(layernorm, source, out, fmt, more).total()
         write_record("layernorm", (source, factor, shift), out, fmt, counts)
         return give(out)
 
@@ -121,7 +121,7 @@ class RowInstructions(ElementwiseInstructions):
             raise ValueError(f"{given}; x {source.shape} needs ({columns},)")
         out = uninitialized(source.shape)
         more = (self.core.reduction.chains(columns), bits32(eps), address(factor))
-        counts = by_rows(rmsnorm, source, out, fmt, more, blocks=3)
+        counts = by_rows(rmsnorm, source, out, fmt, more, blocks=3).total()
         write_record("rmsnorm", (source, factor), out, fmt, counts)
         return give(out)
 
@@ -134,7 +134,7 @@ class RowInstructions(ElementwiseInstructions):
         fp32 inside, each operation rounded, then one cast to `out_format`: the documented
         composition max, exp with its running sum, reciprocal, multiply; the sum runs in the order
         of `NeuronCore.reduction`. mask: additive floats, or booleans of which False takes no part;
-        broadcast to x. A row in which every score is -inf gives zeros.
+        broadcast to x. A row in which every score is -inf gives zeros, and the ledger counts it.
 
         Raises TypeError for a mask of another type, ValueError for one that does not broadcast and
         for an x without axes.
@@ -154,8 +154,9 @@ class RowInstructions(ElementwiseInstructions):
         # fresh memory costs as much as a third of the work
         out = source if own else uninitialized(source.shape)
         chains = self.core.reduction.chains(source.shape[-1])
-        counts = counts + by_rows(softmax, source, out, fmt, (chains,), blocks=2)
-        write_record("softmax", (source,), out, fmt, counts)
+        found = by_rows(softmax, source, out, fmt, (chains,), blocks=2)
+        counts, masked = counts + found.total(), found.more()
+        write_record("softmax", (source,), out, fmt, counts, masked_rows=masked)
         return give(out)
 
 

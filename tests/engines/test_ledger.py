@@ -191,7 +191,7 @@ def test_totals_are_sums_and_layers_are_names() -> None:
     assert len(ledger) == 2 and set(ledger.totals()) == set(TOTALS)
     assert ledger.totals() == {
         "macs": 24, "bytes": 2 * 6 + 2 * 12 + 4 * 8 + 6 * 2, "overflow": 6, "underflow": 1,
-        "nan": 1, "infinity": 6 + 8, "departures": 0,
+        "nan": 1, "infinity": 6 + 8, "departures": 0, "masked_rows": 0,
     }  # fmt: skip
 
 

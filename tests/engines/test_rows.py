@@ -10,7 +10,7 @@ import torch
 
 from halfulp.dtypes import BF16, FP16, FP32, FloatFormat
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
-from halfulp.engines import NEURONCORE_V2, Activation, reference_rows
+from halfulp.engines import NEURONCORE_V2, Activation, Ledger, recording, reference_rows
 from tests.engines import opinion
 from tests.engines.inputs import Floats, mixed
 from tests.engines.opinion import numbers, same
@@ -230,3 +230,17 @@ def test_functions_inside_rows_are_those_of_the_scalar_engine() -> None:
     shares = vector.tensor_tensor(powers, vector.reciprocal(total), "multiply", out_format=BF16)
     assert same(vector.softmax(x, out_format=BF16), shares)
     assert same(opinion.cast(shares, BF16), shares)
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 40])
+def test_rows_without_any_score_are_counted(rows: int) -> None:
+    x = np.random.default_rng(1).normal(size=(rows, 21)).astype(np.float32)
+    x[::3] = -np.inf
+    x[0, 4] = np.nan  # no masked row, though every number of it is -inf
+    with recording(Ledger()) as ledger:
+        y = vector.softmax(x)
+        vector.softmax(np.zeros((rows, 5)), mask=np.arange(5) > 9)
+    first, second = ledger.records
+    assert first.masked_rows == len(x[::3]) - 1 and second.masked_rows == rows
+    assert (y[3::3] == 0).all() and np.isnan(y[0]).all()
+    assert ledger.totals()["masked_rows"] == first.masked_rows + rows
