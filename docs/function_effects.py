@@ -175,6 +175,46 @@ def recorded() -> dict[str, Any]:
     return data
 
 
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _grid(head: list[str], rows: list[list[str]]) -> str:
+    rule = "|---|" + "--:|" * (len(head) - 1)
+    return "\n".join([_line(head), rule, *map(_line, rows)]) + "\n"
+
+
+def proof(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/functions_verified.json."""
+    head = ["function", "inputs", "wrong", "nearest to a tie", "in the table", "asked of MPFR", "s"]
+    lines = [
+        [row["function"], f"{row['inputs']:,}", f"{row['wrong']:,}", row["hardest"],
+         f"{row['in_table']}", f"{row['asked']:,}", f"{row['seconds']:.0f}"]
+        for row in rows
+    ]  # fmt: skip
+    return _grid(head, lines)
+
+
+def tables(record: dict[str, Any]) -> list[str]:
+    """The tables of distances and of models."""
+    far = [
+        [row["function"], f"{row['ulps']:,}", row["at"], f"{row['differ']:,}"]
+        for row in record["distances"]
+    ]
+    lines = []
+    for model in record["models"]:
+        name = f"{MODELS[model['model']]} ({model['samples']})"
+        for row in model["functions"]:
+            lines.append([name, row["function"], f"{row['largest']:.2e}", f"{row['flips']:.2%}"])
+        lines.append([name, "sum of these", f"{model['sum']:.2e}", ""])
+        whole = model["whole"]
+        lines.append([name, "all at once", f"{whole['largest']:.2e}", f"{whole['flips']:.2%}"])
+    return [
+        _grid(["function", "largest distance (ulps)", "at", "results that differ"], far),
+        _grid(["model (predictions)", "exchanged", "largest change of a logit", "flips"], lines),
+    ]
+
+
 def _keep(part: str, rows: Any) -> None:
     RECORD.write_text(json.dumps(recorded() | {part: rows}, indent=1) + "\n", encoding="utf-8")
 
@@ -190,7 +230,7 @@ def main(arguments: list[str]) -> None:
         samples = int(arguments[1]) if arguments[1:] else None
         _keep("models", [exchanged(name, samples) for name in MODELS])
     else:
-        print(json.dumps(recorded(), indent=1))
+        print(*tables(recorded()), sep="\n")
 
 
 if __name__ == "__main__":

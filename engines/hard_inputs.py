@@ -1,10 +1,113 @@
 """Inputs that lie so near to a tie that float64 falls on its wrong side: bits in, bits out.
 
-Found by `halfulp verify --function` among all 2^32 inputs, decided by MPFR.
+Found by `halfulp verify --function` among all 2^32 inputs, decided by MPFR. Of sigmoid they are
+those near zero whose x / 4 alone would be a tie.
 """
 
 from collections.abc import Mapping
 
 from halfulp.engines.activations import Activation
 
-HARD_INPUTS: Mapping[Activation, Mapping[int, int]] = {}
+HARD_INPUTS: Mapping[Activation, Mapping[int, int]] = {
+    Activation.GELU: {
+        0x37B0A46F: 0x3730A531,
+    },
+    Activation.SIGMOID: {
+        0x34C00000: 0x3F000001,
+        0x35600000: 0x3F000003,
+        0x35B00000: 0x3F000005,
+        0x35F00000: 0x3F000007,
+        0x36180000: 0x3F000009,
+        0x36380000: 0x3F00000B,
+        0x36580000: 0x3F00000D,
+        0x36780000: 0x3F00000F,
+        0x368C0000: 0x3F000011,
+        0x369C0000: 0x3F000013,
+        0x36AC0000: 0x3F000015,
+        0x36BC0000: 0x3F000017,
+        0x36CC0000: 0x3F000019,
+        0x36DC0000: 0x3F00001B,
+        0x36EC0000: 0x3F00001D,
+        0x36FC0000: 0x3F00001F,
+        0x37060000: 0x3F000021,
+        0x370E0000: 0x3F000023,
+        0x37160000: 0x3F000025,
+        0x371E0000: 0x3F000027,
+        0x372E0000: 0x3F00002B,
+        0x37360000: 0x3F00002D,
+        0x373E0000: 0x3F00002F,
+        0x37460000: 0x3F000031,
+        0x374E0000: 0x3F000033,
+        0x37560000: 0x3F000035,
+        0x375E0000: 0x3F000037,
+        0x37660000: 0x3F000039,
+        0xB4400000: 0x3EFFFFFF,
+        0xB4E00000: 0x3EFFFFFD,
+        0xB5300000: 0x3EFFFFFB,
+        0xB5700000: 0x3EFFFFF9,
+        0xB5980000: 0x3EFFFFF7,
+        0xB5B80000: 0x3EFFFFF5,
+        0xB5D80000: 0x3EFFFFF3,
+        0xB5F80000: 0x3EFFFFF1,
+        0xB60C0000: 0x3EFFFFEF,
+        0xB61C0000: 0x3EFFFFED,
+        0xB62C0000: 0x3EFFFFEB,
+        0xB63C0000: 0x3EFFFFE9,
+        0xB64C0000: 0x3EFFFFE7,
+        0xB65C0000: 0x3EFFFFE5,
+        0xB66C0000: 0x3EFFFFE3,
+        0xB67C0000: 0x3EFFFFE1,
+        0xB6860000: 0x3EFFFFDF,
+        0xB68E0000: 0x3EFFFFDD,
+        0xB6960000: 0x3EFFFFDB,
+        0xB69E0000: 0x3EFFFFD9,
+        0xB6A60000: 0x3EFFFFD7,
+        0xB6AE0000: 0x3EFFFFD5,
+        0xB6B60000: 0x3EFFFFD3,
+        0xB6BE0000: 0x3EFFFFD1,
+        0xB6C60000: 0x3EFFFFCF,
+        0xB6CE0000: 0x3EFFFFCD,
+        0xB6D60000: 0x3EFFFFCB,
+        0xB6DE0000: 0x3EFFFFC9,
+        0xB6E60000: 0x3EFFFFC7,
+        0xB6EE0000: 0x3EFFFFC5,
+        0xB6F60000: 0x3EFFFFC3,
+        0xB6FE0000: 0x3EFFFFC1,
+        0xB7570000: 0x3EFFFF95,
+        0xB77B0000: 0x3EFFFF83,
+        0xB77F0000: 0x3EFFFF81,
+        0xB7818000: 0x3EFFFF7F,
+        0xB7838000: 0x3EFFFF7D,
+        0xBA928601: 0x3EFFDB5F,
+    },
+    Activation.ERF: {
+        0x3940EAD6: 0x3959AF14,
+        0xB940EAD6: 0xB959AF14,
+    },
+    Activation.LOG: {
+        0x3C413D3A: 0xC08E158F,
+        0x41178FEB: 0x400FE5E7,
+        0x4C5D65A5: 0x418F034B,
+        0x65D890D3: 0x4254D1F9,
+        0x6F31A8EC: 0x42845A89,
+    },
+    Activation.LOG1P: {
+        0x35400003: 0x353FFFFF,
+        0x3710001B: 0x370FFFF3,
+        0x41078FEB: 0x400FE5E7,
+        0x65D890D3: 0x4254D1F9,
+        0x6F31A8EC: 0x42845A89,
+        0xB53FFFFD: 0xB5400001,
+        0xB70FFFE5: 0xB710000D,
+        0xBB0EC8C4: 0xBB0EF0A5,
+    },
+    Activation.EXP2: {
+        0xBCF3A937: 0x3F7AC6B1,
+    },
+    Activation.GELU_TANH: {
+        0xB7B0A46F: 0xB730A3AD,
+    },
+    Activation.SOFTPLUS: {
+        0x39EA41D0: 0x3F3180BD,
+    },
+}

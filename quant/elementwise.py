@@ -1,6 +1,7 @@
 """Elementwise operations and reductions on the Vector and Scalar engines, embeddings on DMA."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,9 +101,41 @@ def function(name: Activation) -> Handler:
     """f(x) on the Scalar Engine."""
 
     def lower(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
-        if kwargs.get("approximate", "none") != "none":
-            raise refuse(func, run.layer, "gelu is known in its erf form only (approximate='none')")
         return run.emit(run.core.scalar.activation, operand(run, args[0]), name)
+
+    return lower
+
+
+def gelu(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
+    """gelu(x, approximate="none"): the erf form, or the tanh form."""
+    forms = {"none": Activation.GELU, "tanh": Activation.GELU_TANH}
+    return function(forms[kwargs.get("approximate", "none")])(run, func, args, kwargs)
+
+
+def leaky_relu(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
+    """leaky_relu(x, negative_slope=0.01)."""
+    slope: Any = args[1] if len(args) > 1 else kwargs.get("negative_slope", 0.01)
+    act = partial(run.core.scalar.activation, slope=float(slope))
+    return run.emit(act, operand(run, args[0]), Activation.LEAKY_RELU)
+
+
+def softplus(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
+    """softplus(x, beta=1, threshold=20); beyond 17 it is x in fp32 whatever the threshold."""
+    given = [*args[1:], *(1, 20)[len(args) - 1 :]]
+    beta, threshold = kwargs.get("beta", given[0]), kwargs.get("threshold", given[1])
+    if beta != 1 or threshold < 20:
+        text = f"softplus with beta={beta}, threshold={threshold} has no instruction; 1 and 20 have"
+        raise refuse(func, run.layer, text)
+    return function(Activation.SOFTPLUS)(run, func, args, kwargs)
+
+
+def of_sign(name: Activation) -> Handler:
+    """abs or sign; of integers as torch has them."""
+
+    def lower(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
+        if not _is_float(args[0]):
+            return func(*args, **kwargs)
+        return function(name)(run, func, args, kwargs)
 
     return lower
 

@@ -13,6 +13,15 @@ from halfulp.quant.run import Run
 
 aten = torch.ops.aten
 
+#: Functions that aten calls as nki.language does.
+_SAME_NAME = tuple(
+    map(
+        Activation,
+        """
+        tanh exp relu sqrt rsqrt reciprocal exp2 expm1 log log2 log1p sigmoid silu erf mish sin cos
+        """.split(),
+    )
+)
 #: One line an operation; what stands here wins over everything below.
 TABLE: dict[Any, Handler] = {
     # TensorEngine
@@ -47,6 +56,7 @@ TABLE: dict[Any, Handler] = {
     aten.mean.default: reduction(AluOp.ADD, mean=True),
     aten.mean.dim: reduction(AluOp.ADD, mean=True),
     aten.amax.default: reduction(AluOp.MAX),
+    aten.amin.default: reduction(AluOp.MIN),
     aten.max.default: reduction(AluOp.MAX),
     aten.linalg_vector_norm.default: elementwise.norm,
     aten.layer_norm.default: normalize.layer_norm,
@@ -54,13 +64,13 @@ TABLE: dict[Any, Handler] = {
     aten._softmax.default: normalize.aten_softmax,
     aten._to_copy.default: movement.to_copy,
     # Scalar
-    aten.gelu.default: function(Activation.GELU),
-    aten.tanh.default: function(Activation.TANH),
-    aten.exp.default: function(Activation.EXP),
-    aten.relu.default: function(Activation.RELU),
-    aten.sqrt.default: function(Activation.SQRT),
-    aten.rsqrt.default: function(Activation.RSQRT),
-    aten.reciprocal.default: function(Activation.RECIPROCAL),
+    aten.gelu.default: elementwise.gelu,
+    aten.leaky_relu.default: elementwise.leaky_relu,
+    aten.softplus.default: elementwise.softplus,
+    aten.abs.default: elementwise.of_sign(Activation.ABS),
+    aten.sign.default: elementwise.of_sign(Activation.SIGN),
+    aten.atan.default: function(Activation.ARCTAN),
+    **{getattr(aten, one.value).default: function(one) for one in _SAME_NAME},
     # DMA
     aten.embedding.default: elementwise.embedding,
     # nothing at all

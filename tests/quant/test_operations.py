@@ -1,6 +1,7 @@
 """Each operation of the table against the engines or exact arithmetic; the others are refused."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def run(function: Function, *given: Any, policy: str | Policy = "bf16-matmult") 
     model = Calls(function).eval()
     with emulate(model, NEURONCORE_V2, chosen):
         return model(*given)
+
+
+def torch_function(name: str) -> Function:
+    found: Function = getattr(torch, name, None) or getattr(F, name)
+    return found
 
 
 def values(*shape: int) -> Tensor:
@@ -123,6 +129,34 @@ ENGINE: dict[str, tuple[Function, Callable[[Any], Any]]] = {
     "gelu": (F.gelu, lambda a: SCALAR.activation(a, "gelu")),
     "tanh": (torch.tanh, lambda a: SCALAR.activation(a, "tanh")),
     "exp": (torch.exp, lambda a: SCALAR.activation(a, "exp")),
+    "gelu by tanh": (
+        lambda a: F.gelu(a, approximate="tanh"),
+        lambda a: SCALAR.activation(a, "gelu_tanh"),
+    ),
+    "leaky relu": (
+        lambda a: F.leaky_relu(a, 0.3),
+        lambda a: SCALAR.activation(a, "leaky_relu", slope=0.3),
+    ),
+    "leaky relu as it is": (F.leaky_relu, lambda a: SCALAR.activation(a, "leaky_relu")),
+    "softplus": (F.softplus, lambda a: SCALAR.activation(a, "softplus")),
+    "arctan": (torch.atan, lambda a: SCALAR.activation(a, "arctan")),
+    "absolute": (torch.abs, lambda a: SCALAR.activation(a, "abs")),
+    "sign": (torch.sign, lambda a: SCALAR.activation(a, "sign")),
+    **{
+        name: (
+            torch_function(name),
+            partial(SCALAR.activation, function=name),
+        )
+        for name in "exp2 expm1 sigmoid silu erf mish sin cos relu".split()
+    },
+    **{
+        f"{name} of squares": (
+            lambda a, name=name: torch_function(name)(a * a),
+            lambda a, name=name: SCALAR.activation(a * a, name),
+        )
+        for name in ("log", "log2", "log1p")
+    },
+    "minimum of a row": (lambda a: a.amin(-1), lambda a: VECTOR.tensor_reduce(a, "min")),
     "rsqrt": (lambda a: torch.rsqrt(a * a), lambda a: SCALAR.activation(a * a, "rsqrt")),
     "softmax": (lambda a: a.softmax(-1), VECTOR.softmax),
     "softmax of columns": (
@@ -211,9 +245,9 @@ def test_unfused_layer_norm_casts_after_each_instruction() -> None:
 
 
 REFUSED: dict[str, tuple[Function, tuple[Any, ...], str]] = {
-    "sine": (torch.sin, (X,), "aten.sin.default"),
+    "tangent": (torch.tan, (X,), "aten.tan.default"),
+    "softplus of a steeper one": (lambda a: F.softplus(a, beta=2), (X,), "beta=2"),
     "cubes": (lambda a: a**3, (X,), "exponent 3"),
-    "gelu by tanh": (lambda a: F.gelu(a, approximate="tanh"), (X,), "erf form"),
     "convolution": (lambda a: F.conv1d(a, values(2, 4, 3)), (X,), "conv"),
     "random numbers": (lambda a: a + torch.rand(5), (X,), "draw them outside"),
     "rounded division": (lambda a: torch.div(a, 2, rounding_mode="floor"), (X,), "rounding mode"),
@@ -275,3 +309,10 @@ def test_integers_in_place_stay_integers() -> None:
 def test_an_index_outside_the_table_is_an_error() -> None:
     with pytest.raises((ValueError, IndexError), match="rows"):
         run(lambda a, t: F.embedding(a, t), COUNT + 9, X[0])
+
+
+def test_integers_keep_their_sign_and_size_as_torch_has_them() -> None:
+    whole = torch.tensor([3, -2, 0])
+    for function in (torch.abs, torch.sign):
+        result = run(function, whole)
+        assert result.dtype == torch.int64 and torch.equal(result, function(whole))
