@@ -42,6 +42,10 @@ def torch_function(name: str) -> Function:
     return found
 
 
+def of_squares(function: Function, a: Any) -> Any:
+    return function(a * a)
+
+
 def values(*shape: int) -> Tensor:
     rng = np.random.default_rng(3)
     return torch.from_numpy(rng.integers(-4000, 4000, shape).astype(np.float32) / 1024)
@@ -151,8 +155,8 @@ ENGINE: dict[str, tuple[Function, Callable[[Any], Any]]] = {
     },
     **{
         f"{name} of squares": (
-            lambda a, name=name: torch_function(name)(a * a),
-            lambda a, name=name: SCALAR.activation(a * a, name),
+            partial(of_squares, torch_function(name)),
+            partial(of_squares, partial(SCALAR.activation, function=name)),
         )
         for name in ("log", "log2", "log1p")
     },
