@@ -1,17 +1,20 @@
 """Kernels of the functions of one number, each by itself: only what is used is compiled.
 
 out[r, c] = round(f(x[r, c] * scale + bias[r, c])). Arguments: x, its row stride, bias, its row
-stride, out, its row stride, rows, columns, the format's parameters, scale bits, counts.
+stride, out, its row stride, rows, columns, the format's parameters, scale bits, counts. Of a plain
+one, which neither casts nor counts: x, its row stride, out, its row stride, rows, columns, 0, slope
+bits, 0.
 """
 
 from typing import Any
 
 from llvmlite import ir
 
-from halfulp.dtypes.jit import Kernel, kernel
+from halfulp.dtypes.jit import Kernel, device, kernel
 from halfulp.dtypes.lanes import F32, I32, Lanes
 from halfulp.dtypes.loops import unless_all
-from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32
+from halfulp.dtypes.natives import unpack
+from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32
 from halfulp.engines.activations import Activation
 from halfulp.engines.casts import COUNTS, float_cast, quick_cast
 from halfulp.engines.function_lanes import apply
@@ -65,6 +68,22 @@ def _grid(function: Activation) -> Any:
     return lane_grid(name, body, [I32, I32], I32, names, len(COUNTS), at_address=True)
 
 
+def _plain_grid(function: Activation) -> Any:
+    """The function alone; the scale is the slope. Its arguments have no bias."""
+
+    def body(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, list[Lanes]]:
+        result = apply(function, inputs[0].bits(F32), scale, inline=True)
+        return result.is_nan().where(inputs[0].like(NAN32), result.bits(I32)), []
+
+    return lane_grid(f"halfulp_plain_{function.value}", body, [I32], I32, (), 0, at_address=True)
+
+
+@device
+def _is_plain(arguments: int) -> bool:
+    """Whether they are a plain grid's: in the place of a format's parameters the counts, 0."""
+    return unpack(arguments + 64, 1)[0] == 0
+
+
 # numba knows a native, and a kernel's place in the cache, by its name alone
 _copy = _grid(Activation.COPY)
 _exp = _grid(Activation.EXP)
@@ -92,136 +111,240 @@ _leaky_relu = _grid(Activation.LEAKY_RELU)
 _square = _grid(Activation.SQUARE)
 _abs = _grid(Activation.ABS)
 _sign = _grid(Activation.SIGN)
+_plain_copy = _plain_grid(Activation.COPY)
+_plain_exp = _plain_grid(Activation.EXP)
+_plain_tanh = _plain_grid(Activation.TANH)
+_plain_gelu = _plain_grid(Activation.GELU)
+_plain_relu = _plain_grid(Activation.RELU)
+_plain_sqrt = _plain_grid(Activation.SQRT)
+_plain_rsqrt = _plain_grid(Activation.RSQRT)
+_plain_reciprocal = _plain_grid(Activation.RECIPROCAL)
+_plain_exp2 = _plain_grid(Activation.EXP2)
+_plain_expm1 = _plain_grid(Activation.EXPM1)
+_plain_log = _plain_grid(Activation.LOG)
+_plain_log2 = _plain_grid(Activation.LOG2)
+_plain_log1p = _plain_grid(Activation.LOG1P)
+_plain_sigmoid = _plain_grid(Activation.SIGMOID)
+_plain_silu = _plain_grid(Activation.SILU)
+_plain_erf = _plain_grid(Activation.ERF)
+_plain_gelu_tanh = _plain_grid(Activation.GELU_TANH)
+_plain_softplus = _plain_grid(Activation.SOFTPLUS)
+_plain_mish = _plain_grid(Activation.MISH)
+_plain_sin = _plain_grid(Activation.SIN)
+_plain_cos = _plain_grid(Activation.COS)
+_plain_arctan = _plain_grid(Activation.ARCTAN)
+_plain_leaky_relu = _plain_grid(Activation.LEAKY_RELU)
+_plain_square = _plain_grid(Activation.SQUARE)
+_plain_abs = _plain_grid(Activation.ABS)
+_plain_sign = _plain_grid(Activation.SIGN)
 
 
 @kernel
 def copy_kernel(arguments: int) -> None:
-    _copy((arguments,))
+    if _is_plain(arguments):
+        _plain_copy((arguments,))
+    else:
+        _copy((arguments,))
 
 
 @kernel
 def exp_kernel(arguments: int) -> None:
-    _exp((arguments,))
+    if _is_plain(arguments):
+        _plain_exp((arguments,))
+    else:
+        _exp((arguments,))
 
 
 @kernel
 def tanh_kernel(arguments: int) -> None:
-    _tanh((arguments,))
+    if _is_plain(arguments):
+        _plain_tanh((arguments,))
+    else:
+        _tanh((arguments,))
 
 
 @kernel
 def gelu_kernel(arguments: int) -> None:
-    _gelu((arguments,))
+    if _is_plain(arguments):
+        _plain_gelu((arguments,))
+    else:
+        _gelu((arguments,))
 
 
 @kernel
 def relu_kernel(arguments: int) -> None:
-    _relu((arguments,))
+    if _is_plain(arguments):
+        _plain_relu((arguments,))
+    else:
+        _relu((arguments,))
 
 
 @kernel
 def sqrt_kernel(arguments: int) -> None:
-    _sqrt((arguments,))
+    if _is_plain(arguments):
+        _plain_sqrt((arguments,))
+    else:
+        _sqrt((arguments,))
 
 
 @kernel
 def rsqrt_kernel(arguments: int) -> None:
-    _rsqrt((arguments,))
+    if _is_plain(arguments):
+        _plain_rsqrt((arguments,))
+    else:
+        _rsqrt((arguments,))
 
 
 @kernel
 def reciprocal_kernel(arguments: int) -> None:
-    _reciprocal((arguments,))
+    if _is_plain(arguments):
+        _plain_reciprocal((arguments,))
+    else:
+        _reciprocal((arguments,))
 
 
 @kernel
 def exp2_kernel(arguments: int) -> None:
-    _exp2((arguments,))
+    if _is_plain(arguments):
+        _plain_exp2((arguments,))
+    else:
+        _exp2((arguments,))
 
 
 @kernel
 def expm1_kernel(arguments: int) -> None:
-    _expm1((arguments,))
+    if _is_plain(arguments):
+        _plain_expm1((arguments,))
+    else:
+        _expm1((arguments,))
 
 
 @kernel
 def log_kernel(arguments: int) -> None:
-    _log((arguments,))
+    if _is_plain(arguments):
+        _plain_log((arguments,))
+    else:
+        _log((arguments,))
 
 
 @kernel
 def log2_kernel(arguments: int) -> None:
-    _log2((arguments,))
+    if _is_plain(arguments):
+        _plain_log2((arguments,))
+    else:
+        _log2((arguments,))
 
 
 @kernel
 def log1p_kernel(arguments: int) -> None:
-    _log1p((arguments,))
+    if _is_plain(arguments):
+        _plain_log1p((arguments,))
+    else:
+        _log1p((arguments,))
 
 
 @kernel
 def sigmoid_kernel(arguments: int) -> None:
-    _sigmoid((arguments,))
+    if _is_plain(arguments):
+        _plain_sigmoid((arguments,))
+    else:
+        _sigmoid((arguments,))
 
 
 @kernel
 def silu_kernel(arguments: int) -> None:
-    _silu((arguments,))
+    if _is_plain(arguments):
+        _plain_silu((arguments,))
+    else:
+        _silu((arguments,))
 
 
 @kernel
 def erf_kernel(arguments: int) -> None:
-    _erf((arguments,))
+    if _is_plain(arguments):
+        _plain_erf((arguments,))
+    else:
+        _erf((arguments,))
 
 
 @kernel
 def gelu_tanh_kernel(arguments: int) -> None:
-    _gelu_tanh((arguments,))
+    if _is_plain(arguments):
+        _plain_gelu_tanh((arguments,))
+    else:
+        _gelu_tanh((arguments,))
 
 
 @kernel
 def softplus_kernel(arguments: int) -> None:
-    _softplus((arguments,))
+    if _is_plain(arguments):
+        _plain_softplus((arguments,))
+    else:
+        _softplus((arguments,))
 
 
 @kernel
 def mish_kernel(arguments: int) -> None:
-    _mish((arguments,))
+    if _is_plain(arguments):
+        _plain_mish((arguments,))
+    else:
+        _mish((arguments,))
 
 
 @kernel
 def sin_kernel(arguments: int) -> None:
-    _sin((arguments,))
+    if _is_plain(arguments):
+        _plain_sin((arguments,))
+    else:
+        _sin((arguments,))
 
 
 @kernel
 def cos_kernel(arguments: int) -> None:
-    _cos((arguments,))
+    if _is_plain(arguments):
+        _plain_cos((arguments,))
+    else:
+        _cos((arguments,))
 
 
 @kernel
 def arctan_kernel(arguments: int) -> None:
-    _arctan((arguments,))
+    if _is_plain(arguments):
+        _plain_arctan((arguments,))
+    else:
+        _arctan((arguments,))
 
 
 @kernel
 def leaky_relu_kernel(arguments: int) -> None:
-    _leaky_relu((arguments,))
+    if _is_plain(arguments):
+        _plain_leaky_relu((arguments,))
+    else:
+        _leaky_relu((arguments,))
 
 
 @kernel
 def square_kernel(arguments: int) -> None:
-    _square((arguments,))
+    if _is_plain(arguments):
+        _plain_square((arguments,))
+    else:
+        _square((arguments,))
 
 
 @kernel
 def abs_kernel(arguments: int) -> None:
-    _abs((arguments,))
+    if _is_plain(arguments):
+        _plain_abs((arguments,))
+    else:
+        _abs((arguments,))
 
 
 @kernel
 def sign_kernel(arguments: int) -> None:
-    _sign((arguments,))
+    if _is_plain(arguments):
+        _plain_sign((arguments,))
+    else:
+        _sign((arguments,))
 
 
 KERNELS: dict[Activation, Kernel] = {

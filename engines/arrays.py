@@ -54,11 +54,11 @@ def _shift(bias_bits: int) -> tuple[Floats, int]:
 
 def apply_flat(
     x: Floats, function: Activation, scale: float, bias: float, fmt: FloatFormat, *,
-    slope: float = 0.0, out: Floats | None = None,
+    slope: float = 0.0,
 ) -> tuple[Floats, Counts]:  # fmt: skip
-    """round(f(x * scale + bias)) of every element; `out` is contiguous."""
+    """round(f(x * scale + bias)) of every element."""
     x = contiguous(x)
-    out = uninitialized(x.shape) if out is None else out
+    out = uninitialized(x.shape)
     # the arrays must outlive the call, the caches may drop them
     (_row, shift), (_parameters, given) = _shift(bits32(bias)), _own(fmt, bits32(slope))
     factor = bits32(scale)
@@ -79,6 +79,23 @@ def apply_flat(
     if rest:
         parallel(kernel, [part(len(pieces), rows, rows + 1, rest)])
     return out, counts.total()
+
+
+def apply_plain(x: Floats, function: Activation, out: Floats, slope: float) -> None:
+    """f(x) of every element, neither cast nor counted; both arrays are contiguous."""
+    size = 4 * _CHUNK
+    rows, rest = divmod(x.size, _CHUNK)
+    x_start, out_start, bits = address(x), address(out), bits32(slope)
+
+    def part(first: int, last: int, columns: int) -> tuple[int, ...]:
+        start = first * size
+        places = x_start + start, size, out_start + start, size
+        return *places, last - first, columns, 0, bits, 0
+
+    if rows:
+        parallel(KERNELS[function], [part(*piece, _CHUNK) for piece in pieces_of(rows, _CHUNK)])
+    if rest:
+        parallel(KERNELS[function], [part(rows, rows + 1, rest)])
 
 
 def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from halfulp.dtypes import FP32
 from halfulp.engines.activations import Activation
-from halfulp.engines.arrays import apply_flat
-from halfulp.engines.operands import Floats, open_floats
+from halfulp.engines.arrays import apply_plain
+from halfulp.engines.memory import uninitialized
+from halfulp.engines.operands import Floats, contiguous, open_floats
 
 __all__ = [
     "abs",
@@ -82,18 +82,22 @@ def _float32(x: Any, name: str) -> tuple[Floats, Callable[[Any], Any]]:
 def evaluate(function: Activation, x: Any, out: Any = None, slope: float = 0.0) -> Any:
     """The function of every element of x."""
     array, give = _float32(x, "x")
+    source = contiguous(array)
     if out is None:
-        return give(apply_flat(array, function, 1.0, -0.0, FP32, slope=slope)[0])
+        result = uninitialized(source.shape)
+        apply_plain(source, function, result, slope)
+        return give(result)
     target = _float32(out, "out")[0]
     if target.shape != array.shape:
         raise ValueError(f"out has shape {target.shape}; x has {array.shape}")
     if not target.flags.writeable:
         raise ValueError("out is read-only; give an array that may be written")
-    whole = target.flags.c_contiguous
-    result, _ = apply_flat(
-        array, function, 1.0, -0.0, FP32, slope=slope, out=target if whole else None
-    )
-    if not whole:
+    # written over as it is read, it must be x itself or nothing of it
+    apart = source is target or not np.may_share_memory(source, target)
+    direct = target.flags.c_contiguous and apart
+    result = target if direct else uninitialized(source.shape)
+    apply_plain(source, function, result, slope)
+    if not direct:
         np.copyto(target, result)
     return out
 

@@ -45,7 +45,7 @@ def _build_powers(function: ir.Function) -> None:
     # the maximum passes over a NaN, the witness does not: a row of NaN and -inf is no masked row
     largest, witness = loop.close([(x > loop.sums[0]).where(x, loop.sums[0]), loop.sums[1] + x])
     loop = Counter(builder, columns, 1, [_zero(builder)])
-    power = apply(Activation.EXP, _at(builder, turned, loop.index) - largest)
+    power = apply(Activation.EXP, _at(builder, turned, loop.index) - largest, inline=True)
     store(builder, power, offset(builder, turned, loop.index, _COLUMN))
     (total,) = loop.close([loop.sums[0] + power])
     _put(builder, [total, largest, witness], state)
