@@ -9,10 +9,12 @@ from halfulp.dtypes import FP32, Format
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.parameters import MAGNITUDE32, bits32
 from halfulp.engines.activations import Activation
-from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine
+from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduce_axis, sum_rows
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import Floats, contiguous, filled, open_floats
+from halfulp.engines.piecewise import PiecewiseCubic
+from halfulp.engines.reduction import Reduction
 from halfulp.engines.row_lanes import CHUNK
 from halfulp.engines.rows import layernorm, rmsnorm, softmax, statistics
 from halfulp.engines.vector_elementwise import ElementwiseInstructions, write_record
@@ -134,7 +136,8 @@ class RowInstructions(ElementwiseInstructions):
         fp32 inside, each operation rounded, then one cast to `out_format`: the documented
         composition max, exp with its running sum, reciprocal, multiply; the sum runs in the order
         of `NeuronCore.reduction`. mask: additive floats, or booleans of which False takes no part;
-        broadcast to x. A row in which every score is -inf gives zeros, and the ledger counts it.
+        broadcast to x. A row in which every score is -inf gives zeros, and the ledger counts it. A
+        core with a table for exp takes that.
 
         Raises TypeError for a mask of another type, ValueError for one that does not broadcast and
         for an x without axes.
@@ -153,11 +156,29 @@ class RowInstructions(ElementwiseInstructions):
             add_mask(source, mask)
         # fresh memory costs as much as a third of the work
         out = source if own else uninitialized(source.shape)
+        table = self.core.table_of(Activation.EXP)
+        if table is not None and source.size:
+            exact, masked = _softmax_by(table, source, self.core.reduction)
+            out, more = apply_flat(exact, Activation.COPY, 1.0, -0.0, fmt)
+            write_record("softmax", (source,), out, fmt, counts + more, masked_rows=masked)
+            return give(out)
         chains = self.core.reduction.chains(source.shape[-1])
         found = by_rows(softmax, source, out, fmt, (chains,), blocks=2)
         counts, masked = counts + found.total(), found.more()
         write_record("softmax", (source,), out, fmt, counts, masked_rows=masked)
         return give(out)
+
+
+def _softmax_by(table: PiecewiseCubic, x: Floats, order: Reduction) -> tuple[Floats, int]:
+    """Softmax with a table in the place of exp, in fp32, and how many rows are of -inf only."""
+    largest, _ = reduce_axis(x, x.ndim - 1, AluOp.MAX, FP32)
+    dead = np.isneginf(largest)[..., None]
+    shifted, _ = combine(x, largest[..., None], AluOp.SUBTRACT, FP32)
+    power = table(np.where(dead, np.float32(0.0), shifted))
+    total, _ = sum_rows(power, FP32, order)
+    inverse, _ = apply_flat(total, Activation.RECIPROCAL, 1.0, -0.0, FP32)
+    share, _ = combine(power, inverse[..., None], AluOp.MULTIPLY, FP32)
+    return np.where(dead, np.float32(0.0), share), int(np.count_nonzero(dead))
 
 
 def _largest(x: Floats, count: int) -> Floats:

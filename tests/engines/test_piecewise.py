@@ -229,3 +229,21 @@ def test_activation_reduce_adds_the_results_before_their_cast() -> None:
     assert record.shapes == ((6, 70), (6, 70), (6,)) and record.formats == ("fp32", "bf16", "fp32")
     with pytest.raises(ValueError, match="at least one axis"):
         scalar.activation_reduce(1.0, "exp")
+
+
+def test_softmax_takes_the_cores_table_for_exp() -> None:
+    line = PiecewiseCubic("1 + x/8", (Segment(-8.0, 0.0, (1.0, 0.125, 0.0, 0.0)),), 0.0)
+    core = replace(NEURONCORE_V2, tables={"exp": line})  # type: ignore[dict-item]
+    x = np.linspace(-3, 3, 60, dtype=np.float32).reshape(4, 15)
+    x[1], x[2, 3] = -np.inf, np.nan
+    with recording(Ledger()) as ledger:
+        got = core.vector.softmax(x, out_format=BF16)
+    vector = NEURONCORE_V2.vector
+    shifted = vector.tensor_tensor(x, vector.tensor_reduce(x, "max", keepdims=True), "subtract")
+    power = line(shifted)
+    inverse = vector.reciprocal(vector.tensor_reduce(power, "add", keepdims=True))
+    wanted = vector.tensor_tensor(power, inverse, "multiply", out_format=BF16)
+    wanted[1] = 0
+    assert same(got, wanted)
+    assert [record.masked_rows for record in ledger.records] == [1]
+    assert np.isnan(got[2]).all() and not same(got, vector.softmax(x, out_format=BF16))
