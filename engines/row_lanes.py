@@ -3,6 +3,8 @@
 `turned` is where element c of all sixteen rows begins a column of 64 bytes, c after c.
 """
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
 from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
@@ -84,25 +86,38 @@ def _build_masked(function: ir.Function) -> None:
     builder.ret_void()
 
 
-def _group(
-    builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, count: ir.Value
-) -> tuple[Lanes, Lanes, Lanes]:
-    """bn_stats of `count` elements from `start` in steps of 2: (count, mean, variance * count).
+def _groups(
+    builder: ir.IRBuilder, turned: ir.Value, start: ir.Value, size: ir.Value
+) -> list[tuple[Lanes, Lanes, Lanes]]:
+    """bn_stats of the even and of the odd of `size` elements: (count, mean, variance * count) each.
 
-    Two passes: the mean first, then the squares of the distances from it.
+    Two passes: the means first, then the squares of the distances from them. The two chains of a
+    pass run side by side.
     """
-    number = Lanes(builder, splat(builder, builder.sitofp(count, F32), LANES))
+    counts = builder.sdiv(builder.add(size, I64(1)), I64(2)), builder.sdiv(size, I64(2))
+    numbers = [Lanes(builder, splat(builder, builder.sitofp(n, F32), LANES)) for n in counts]
 
-    def element(index: ir.Value) -> Lanes:
-        return _at(builder, turned, builder.add(start, builder.mul(index, I64(2))))
+    def sums(term: Callable[[int, Lanes], Lanes]) -> list[Lanes]:
+        """Of the even and of the odd elements, whose first may be one more."""
 
-    loop = Counter(builder, count, 1, [_zero(builder)])
-    (total,) = loop.close([loop.sums[0] + element(loop.index)])
-    mean = total / number
-    loop = Counter(builder, count, 1, [_zero(builder)])
-    distance = element(loop.index) - mean
-    (squares,) = loop.close([loop.sums[0] + distance * distance])
-    return number, mean, squares
+        def element(index: ir.Value, which: int) -> Lanes:
+            place = builder.add(builder.mul(index, I64(2)), builder.add(start, I64(which)))
+            return term(which, _at(builder, turned, place))
+
+        loop = Counter(builder, counts[1], 1, [_zero(builder)] * 2)
+        pairs = loop.close([loop.sums[which] + element(loop.index, which) for which in (0, 1)])
+        loop = Counter(builder, builder.sub(counts[0], counts[1]), 1, pairs[:1])
+        (even,) = loop.close([loop.sums[0] + element(counts[1], 0)])
+        return [even, pairs[1]]
+
+    totals = sums(lambda _, x: x)
+    means = [total / number for total, number in zip(totals, numbers, strict=True)]
+
+    def square(which: int, x: Lanes) -> Lanes:
+        distance = x - means[which]
+        return distance * distance
+
+    return list(zip(numbers, means, sums(square), strict=True))
 
 
 def _merge(a: tuple[Lanes, ...], b: tuple[Lanes, ...]) -> list[Lanes]:
@@ -124,8 +139,7 @@ def _build_normalize(function: ir.Function) -> None:
     loop = Counter(builder, columns, CHUNK, [_zero(builder)] * 3)
     left = builder.sub(columns, loop.index)
     size = builder.select(builder.icmp_signed("<", left, I64(CHUNK)), left, I64(CHUNK))
-    even = _group(builder, turned, loop.index, builder.sdiv(builder.add(size, I64(1)), I64(2)))
-    odd = _group(builder, turned, builder.add(loop.index, I64(1)), builder.sdiv(size, I64(2)))
+    even, odd = _groups(builder, turned, loop.index, size)
     number, mean, squares = loop.close(_merge(tuple(_merge(tuple(loop.sums), even)), odd))
     spread = apply(Activation.RSQRT, squares / number + eps)
     loop = Counter(builder, columns, 1)
@@ -140,8 +154,7 @@ def _build_statistics(function: ir.Function) -> None:
     """bn_stats of the even and of the odd elements, to six columns at `out`."""
     turned, columns, out = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    even = _group(builder, turned, I64(0), builder.sdiv(builder.add(columns, I64(1)), I64(2)))
-    odd = _group(builder, turned, I64(1), builder.sdiv(columns, I64(2)))
+    even, odd = _groups(builder, turned, I64(0), columns)
     nothing = odd[0].equals(0.0)
     # of no elements there is no mean: zero
     _put(builder, [*even, odd[0], *(nothing.where(x.like(0.0), x) for x in odd[1:])], out)
