@@ -110,4 +110,21 @@ HARD_INPUTS: Mapping[Activation, Mapping[int, int]] = {
     Activation.SOFTPLUS: {
         0x39EA41D0: 0x3F3180BD,
     },
+    Activation.MISH: {
+        0xB3A00000: 0xB33FFFFF,
+    },
+    Activation.SIN: {
+        0x46199998: 0xBEB1FA5D,
+        0xC6199998: 0x3EB1FA5D,
+    },
+    Activation.COS: {
+        0x5F18B878: 0x3F7F14BB,
+        0x6115CB11: 0x3F78142F,
+        0xDF18B878: 0x3F7F14BB,
+        0xE115CB11: 0x3F78142F,
+    },
+    Activation.ARCTAN: {
+        0x3D8D6B23: 0x3D8D31C3,
+        0xBD8D6B23: 0xBD8D31C3,
+    },
 }
