@@ -1,6 +1,7 @@
 """What the nearest float32 functions change against torch's, for docs/functions.md.
 
-`python docs/function_effects.py distances` compares every function with torch's on all 2^32 inputs;
+`python docs/function_effects.py distances [EVERY]` compares every function with torch's on all 2^32
+inputs, or on every so many of them; what the file has of more inputs stays;
 `python docs/function_effects.py models [SAMPLES]` exchanges torch's functions for ours in the
 shipped models, one at a time and all at once. Both write their part of docs/function_effects.json.
 `python docs/function_effects.py print` prints the page's tables from that file.
@@ -51,15 +52,16 @@ def _ordered(x: Any) -> Any:
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
-def distance(name: str) -> dict[str, Any]:
-    """The largest distance from torch over all inputs, in units of the last place."""
+def distance(name: str, every: int) -> dict[str, Any]:
+    """The largest distance from torch, in units of the last place; of every so many inputs."""
     import torch
 
     ours, theirs = getattr(functions, name), torch_function(name)
     assert theirs is not None
     largest, at, differ = 0, 0.0, 0
-    for start in range(0, 1 << 32, _CHUNK):
-        x = np.arange(start, start + _CHUNK, dtype=np.uint32).view(np.float32)
+    for start in range(0, 1 << 32, _CHUNK * every):
+        stop = min(start + _CHUNK * every, 1 << 32)
+        x = np.arange(start, stop, every, dtype=np.uint32).view(np.float32)
         y, z = ours(x), theirs(torch.from_numpy(x)).numpy()
         places = np.flatnonzero(y.view(np.uint32) != z.view(np.uint32))
         y, z = y[places], z[places]
@@ -71,7 +73,8 @@ def distance(name: str) -> dict[str, Any]:
         if apart.size and apart.max() > largest:
             place = int(apart.argmax())
             largest, at = int(apart[place]), float(x[places[place]])
-    return {"function": name, "ulps": largest, "at": at.hex(), "differ": differ}
+    inputs = -(-(1 << 32) // every)
+    return {"function": name, "inputs": inputs, "ulps": largest, "at": at.hex(), "differ": differ}
 
 
 class TorchScalar(ScalarEngine):
@@ -188,10 +191,10 @@ def _grid(head: list[str], rows: list[list[str]]) -> str:
 
 def proof(rows: list[dict[str, Any]]) -> str:
     """The table of docs/functions_verified.json."""
-    head = ["function", "inputs", "wrong", "nearest to a tie", "in the table", "asked of MPFR", "s"]
+    head = ["function", "inputs", "wrong", "nearest to a tie", "in the table", "s"]
     lines = [
         [row["function"], f"{row['inputs']:,}", f"{row['wrong']:,}", row["hardest"],
-         f"{row['in_table']}", f"{row['asked']:,}", f"{row['seconds']:.0f}"]
+         f"{row['in_table']}", f"{row['seconds']:.0f}"]
         for row in rows
     ]  # fmt: skip
     return _grid(head, lines)
@@ -200,7 +203,7 @@ def proof(rows: list[dict[str, Any]]) -> str:
 def tables(record: dict[str, Any]) -> list[str]:
     """The tables of distances and of models."""
     far = [
-        [row["function"], f"{row['ulps']:,}", row["at"], f"{row['differ']:,}"]
+        [row["function"], f"{row['inputs']:,}", f"{row['ulps']:,}", row["at"], f"{row['differ']:,}"]
         for row in record["distances"]
     ]
     lines = []
@@ -212,7 +215,7 @@ def tables(record: dict[str, Any]) -> list[str]:
         whole = model["whole"]
         lines.append([name, "all at once", f"{whole['largest']:.2e}", f"{whole['flips']:.2%}"])
     return [
-        _grid(["function", "largest distance (ulps)", "at", "results that differ"], far),
+        _grid(["function", "inputs", "largest distance (ulps)", "at", "results that differ"], far),
         _grid(["model (predictions)", "exchanged", "largest change of a logit", "flips"], lines),
     ]
 
@@ -221,13 +224,20 @@ def _keep(part: str, rows: Any) -> None:
     RECORD.write_text(json.dumps(recorded() | {part: rows}, indent=1) + "\n", encoding="utf-8")
 
 
+def _distances(every: int) -> None:
+    """Compare, and keep what the record has of more inputs."""
+    before = recorded().get("distances", ())
+    rows = {row["function"]: row for row in before if row["inputs"] > (1 << 32) // every}
+    for name in functions.__all__:
+        if name not in rows:
+            rows[name] = distance(name, every)
+            print(rows[name], flush=True)
+            _keep("distances", [rows[one] for one in functions.__all__ if one in rows])
+
+
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["distances"]:
-        rows = []
-        for name in functions.__all__:
-            rows.append(distance(name))
-            print(rows[-1], flush=True)
-            _keep("distances", rows)
+        _distances(int(arguments[1]) if arguments[1:] else 1)
     elif arguments[:1] == ["models"]:
         samples = int(arguments[1]) if arguments[1:] else None
         _keep("models", [exchanged(name, samples) for name in MODELS])

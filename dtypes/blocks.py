@@ -36,6 +36,7 @@ from halfulp.dtypes.containers import Source, open_out, open_source
 from halfulp.dtypes.format import FloatFormat, Format
 from halfulp.dtypes.int_format import IntFormat
 from halfulp.dtypes.rounding import choice
+from halfulp.dtypes.wording import kind_of
 
 Array = npt.NDArray[Any]
 
@@ -213,7 +214,7 @@ def _code_targets(
     if out is None:
         return np.empty(shapes[0], kinds[0]), np.empty(shapes[1], kinds[1])
     if not isinstance(out, tuple) or len(out) != 2:
-        raise TypeError(f"out is a {type(out).__name__}; give a tuple of two: codes and scales")
+        raise TypeError(f"out is {kind_of(out)}; give a tuple of two: codes and scales")
     of_scales = source._replace(array=np.empty(shapes[1], np.uint8))
     codes, scales = open_out(out[0], source, kinds[0]), open_out(out[1], of_scales, kinds[1])
     if np.may_share_memory(scales, codes) or np.may_share_memory(scales, source.array):
@@ -241,8 +242,7 @@ def _plain(source: Source) -> Array:
 def _open_encoded(encoded: Any, fmt: BlockFormat) -> tuple[Source, Array, float]:
     if not isinstance(encoded, tuple) or not 2 <= len(encoded) <= 3:
         raise TypeError(
-            f"encoded is a {type(encoded).__name__}; give (codes, scales) or"
-            " (codes, scales, tensor scale)"
+            f"encoded is {kind_of(encoded)}; give (codes, scales) or (codes, scales, tensor scale)"
         )
     codes, scales, tensor = (*encoded, None)[:3]
     if fmt.tensor_scale and tensor is None:

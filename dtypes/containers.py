@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from halfulp.dtypes.dtype_names import CODES
 from halfulp.dtypes.format import FloatFormat
+from halfulp.dtypes.wording import kind_of
 
 Array = npt.NDArray[Any]
 
@@ -89,7 +90,7 @@ def open_out(out: object, source: Source, dtype: np.dtype[Any]) -> Array:
     elif isinstance(out, np.ndarray):
         array = out
     else:
-        raise TypeError(f"out is a {type(out).__name__}; give a numpy array, as x is no tensor")
+        raise TypeError(f"out is {kind_of(out)}; give a numpy array, as x is no tensor")
     shape = source.array.shape
     if array.dtype != dtype or array.shape != shape:
         raise ValueError(
@@ -178,7 +179,7 @@ def _open_tensor(x: Any) -> Source:
 def _open_out_tensor(out: Any) -> Array:
     torch = sys.modules["torch"]
     if not is_tensor(out):
-        raise TypeError(f"out is a {type(out).__name__}; give a torch tensor, as x is one")
+        raise TypeError(f"out is {kind_of(out)}; give a torch tensor, as x is one")
     if out.device.type != "cpu" or out.layout is not torch.strided:
         raise ValueError(f"out is {out.layout} on {out.device}; give a dense tensor on the CPU")
     if out.requires_grad:

@@ -9,6 +9,7 @@ from halfulp.dtypes.dtype_names import as_format
 from halfulp.dtypes.format import FloatFormat, Format
 from halfulp.dtypes.random_bits import GivenBits, Philox, RandomBits
 from halfulp.dtypes.rounding import NanTo, Overflow, Rounding, Subnormals, choice
+from halfulp.dtypes.wording import kind_of
 
 if TYPE_CHECKING:
     from halfulp.dtypes.shortcut import Shortcut
@@ -114,8 +115,7 @@ def _refuse_contradictions(made: Conversion) -> None:
     stochastic = made.rounding is Rounding.STOCHASTIC
     if made.random is not None and not isinstance(made.random, Philox | GivenBits):
         raise TypeError(
-            f"random is a {type(made.random).__name__};"
-            " give Philox(seed) or GivenBits(values, random_bits)"
+            f"random is {kind_of(made.random)}; give Philox(seed) or GivenBits(values, random_bits)"
         )
     if stochastic and made.random is None:
         raise ValueError("rounding='stochastic' needs random bits; give random=Philox(seed)")

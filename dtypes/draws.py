@@ -25,6 +25,7 @@ from halfulp.dtypes.intervals import INFINITY, NAN, SIGN, TINY, code_of, meaning
 from halfulp.dtypes.random_bits import GivenBits
 from halfulp.dtypes.reference import Noise
 from halfulp.dtypes.rounding import Rounding, Subnormals
+from halfulp.dtypes.wording import counted
 
 #: Up to here every draw is made; of 32 bits the draws beside the threshold and some others.
 ENUMERATED_BITS, MOST_BITS = 16, 32
@@ -131,7 +132,7 @@ def lot_of(pattern: int, made: Conversion, widths: tuple[int, ...]) -> Lot:
         sides = [(threshold - 1, low)]
         sides += [(threshold, high), ((1 << bits) - 1, high)] if threshold < 1 << bits else []
         if any(ask(draw, bits) != code for draw, code in sides):
-            raise UnconfirmedProbability(f"{lot} with {bits} random bits: {threshold}")
+            raise UnconfirmedProbability(f"{lot} with {counted(bits, 'random bit')}: {threshold}")
     share = _share(pattern, made)
     if share is not None and lot.ups != floor(share * 2**MOST_BITS):
         raise UnconfirmedProbability(f"{lot}: the distance is {share}")
@@ -195,6 +196,6 @@ def _judge(made: Conversion, lots: list[Lot], bits: int) -> tuple[int, int, list
     found = (codes, wanted_codes, values, wanted_bits)
     shown = []
     for row, column in np.argwhere(wrong)[:SHOWN].tolist():
-        draw = f" with draw {draws[row, column]} of {bits} bits"
+        draw = f" with draw {draws[row, column]} of {counted(bits, 'bit')}"
         shown.append(wrong_at(lots[row].pattern, (row, column), found, draw))
     return draws.size, int(np.count_nonzero(wrong)), shown

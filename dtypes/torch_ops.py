@@ -19,6 +19,7 @@ from halfulp.dtypes.random_bits import GivenBits, Philox
 from halfulp.dtypes.rounding import Rounding, Subnormals, choice
 from halfulp.dtypes.torch_gradient import Gradient, backward, passed, remember
 from halfulp.dtypes.torch_parts import LAYOUTS
+from halfulp.dtypes.wording import kind_of
 
 __all__ = ["Cast", "Gradient"]
 
@@ -244,9 +245,7 @@ class Cast:
 
 def _refuse_what_is_no_dense_tensor(x: object) -> None:
     if not isinstance(x, Tensor):
-        raise TypeError(
-            f"x is a {type(x).__name__}; give a torch tensor: halfulp.dtypes takes the others"
-        )
+        raise TypeError(f"x is {kind_of(x)}; give a torch tensor: halfulp.dtypes takes the others")
     if x.layout is not torch.strided:
         raise TypeError(f"a tensor of layout {x.layout} is not taken; give x.to_dense()")
     if x.is_complex():  # said before a compiler takes it for a number

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from halfulp.dtypes import FP32, FloatFormat, Format, Rounding, round_to
+from halfulp.dtypes import FP32, INT32, FloatFormat, Format, Rounding, round_to
 from halfulp.dtypes.addresses import address
 from halfulp.dtypes.jit import Kernel
 from halfulp.dtypes.noise import signed64
@@ -25,8 +25,15 @@ from halfulp.engines.accumulation import (
     NanRule,
     Order,
     Wrap,
+    check_accumulation,
 )
-from halfulp.engines.operands import as_float_format, as_format, broadcast_shape, open_floats
+from halfulp.engines.operands import (
+    UnsupportedFormat,
+    as_float_format,
+    as_format,
+    broadcast_shape,
+    open_floats,
+)
 from halfulp.engines.result_nans import Operand, set_nans
 from halfulp.engines.schedule import Schedule, schedule
 from halfulp.engines.wide import ROWS
@@ -80,7 +87,7 @@ def _shape(a: Array, b: Array | Panels) -> _Shape:
 
 def matmul(
     a: Any, b: Any, c: Any = None, *, accumulation: Accumulation, a_format: Format | str,
-    b_format: Format | str | None = None, out_format: Format | str = FP32,
+    b_format: Format | str | None = None, out_format: Format | str | None = None,
 ) -> Any:  # fmt: skip
     """a @ b + c with both operands cast, added as `accumulation` says.
 
@@ -89,24 +96,26 @@ def matmul(
     b         (..., K, N), likewise to `b_format`, by default `a_format`
     c         None, or what broadcasts to (..., M, N): rounded to `accumulation.outside` by its
               `input_rounding`; with an integer accumulator integers
-    returns   (..., M, N), float32, rounded to `out_format`; a's kind of container. With an integer
-              accumulator int32, int64 for more than 32 bits
+    returns   (..., M, N), float32, rounded to `out_format`, by default fp32; a's kind of container.
+              With an integer accumulator int32, which `out_format` may say, or int64 for more than
+              32 bits
 
     The number of an output, for stochastic rounding, is its place in the whole result.
 
-    Raises ValueError for shapes that do not match, and for operands that the accumulator does not
-    hold.
+    Raises TypeError for what is no Accumulation; ValueError for shapes that do not match, for
+    operands that the accumulator does not hold and for results that it does not have.
     """
+    check_accumulation(accumulation)
     left, give = open_floats(a)
     right, _ = open_floats(b)
     a_fmt = as_format(a_format)
     b_fmt = a_fmt if b_format is None else as_format(b_format)
-    result = as_float_format(out_format, "out_format")
+    result = _result_format(out_format, accumulation.accumulator)
     accumulation.check_operand(a_fmt)
     accumulation.check_operand(b_fmt)
     shape = _shape(left, right)
     operands = cast_operand(left, a_fmt, accumulation), cast_operand(right, b_fmt, accumulation)
-    if isinstance(accumulation.accumulator, IntegerAccumulator):
+    if result is None:
         return give(_integers(*operands, c, accumulation, shape))
     given = None if c is None else open_floats(c)[0]
     start = None if given is None else _cast_input(given, accumulation)
@@ -118,6 +127,21 @@ def matmul(
         sides = Operand(left, operands[0]), Operand(right, operands[1])
         set_nans(found, *sides, entered, accumulation, result)
     return give(found)
+
+
+def _result_format(
+    given: Format | str | None, held: FloatFormat | IntegerAccumulator
+) -> FloatFormat | None:
+    """What a sum of floats is rounded to; None for sums of integers, which are not rounded."""
+    if not isinstance(held, IntegerAccumulator):
+        return as_float_format(FP32 if given is None else given, "out_format")
+    allowed = "int32, or leave it away" if held.bits <= 32 else "leave it away, results are int64"
+    if given is not None and not (as_format(given) == INT32 and held.bits <= 32):
+        raise UnsupportedFormat(
+            f"out_format={as_format(given)} with accumulator={held.name}: sums of integers are not"
+            f" rounded; give {allowed}"
+        )
+    return None
 
 
 def _cast_input(c: Array, how: Accumulation) -> Array:
@@ -198,7 +222,7 @@ def _integers(a: Array, b: Array, c: Any, how: Accumulation, shape: _Shape) -> A
     held = how.accumulator
     assert isinstance(held, IntegerAccumulator)
     out = np.zeros(shape.result, np.int64)
-    start = None if c is None else _limited(np.asarray(c), held)
+    start = None if c is None else integer_input(c, held, "c")
     start = _flat(start, shape, np.int64)
     if not out.size:
         return out.astype(np.int32) if held.bits <= 32 else out
@@ -215,12 +239,16 @@ def _integers(a: Array, b: Array, c: Any, how: Accumulation, shape: _Shape) -> A
     return out.astype(np.int32) if held.bits <= 32 else out
 
 
-def _limited(c: Array, held: IntegerAccumulator) -> Array:
-    """Accumulator inputs as integers that the accumulator holds."""
+def integer_input(x: Any, held: IntegerAccumulator, name: str) -> Array:
+    """Accumulator inputs as integers that the accumulator holds.
+
+    Raises ValueError under their `name` for others.
+    """
+    c = np.asarray(x)
     if c.dtype.kind not in "iu":
-        raise ValueError(f"c has type {c.dtype}; an integer accumulator needs integers")
+        raise ValueError(f"{name} has type {c.dtype}; an integer accumulator needs integers")
     if c.size and not held.min <= int(c.min()) <= int(c.max()) <= held.max:
         raise ValueError(
-            f"c goes from {c.min()} to {c.max()}; {held.name} holds {held.min} to {held.max}"
+            f"{name} goes from {c.min()} to {c.max()}; {held.name} holds {held.min} to {held.max}"
         )
     return c.astype(np.int64)

@@ -22,6 +22,7 @@ from halfulp.dtypes import BF16, FP32, FloatFormat, Format, IntFormat, Rounding
 from halfulp.dtypes.checks import flag, integer
 from halfulp.dtypes.format import Specials
 from halfulp.dtypes.rounding import choice
+from halfulp.dtypes.wording import kind_of
 from halfulp.engines.accumulation_choices import (
     Checked,
     Entry,
@@ -30,6 +31,8 @@ from halfulp.engines.accumulation_choices import (
     NanRule,
     Order,
     Wrap,
+    as_accumulator,
+    as_psum,
 )
 
 __all__ = [
@@ -66,7 +69,8 @@ class Accumulation:
                           normal number of its format
     cut                   fused: toward_zero, toward_negative or nearest_even
     floor_exponent        fused: E is no smaller than this, -300 to 300; None: no floor
-    accumulator           float format (IEEE style with subnormals), or an `IntegerAccumulator`
+    accumulator           float format (IEEE style with subnormals) or its name, or an
+                          `IntegerAccumulator`
     rounding              of the accumulator, any; a product and a join are rounded so as well
     seed, random_bits     for stochastic: rounding number t of output i (row-major over the whole
                           result) draws word t % 4 of Philox-4x32-10 with counter (i, t // 4) and
@@ -116,12 +120,8 @@ class Accumulation:
     nan: NanRule = NanRule.CANONICAL
 
     def __post_init__(self) -> None:
-        if not isinstance(self.accumulator, FloatFormat | IntegerAccumulator):
-            raise TypeError(
-                f"accumulator={self.accumulator!r}; needed: a FloatFormat or an IntegerAccumulator"
-            )
-        if not isinstance(self.psum, FloatFormat | None):
-            raise TypeError(f"psum={self.psum!r}; needed: a FloatFormat or None")
+        self._set("accumulator", as_accumulator(self.accumulator))
+        self._set("psum", as_psum(self.psum))
         self._take_choices()
         self._take_numbers()
         if isinstance(self.accumulator, IntegerAccumulator):
@@ -272,14 +272,22 @@ class Accumulation:
                 )
             return
         if isinstance(fmt, IntFormat):
-            raise ValueError(
-                f"{fmt} operands with a {held} accumulator; give an IntegerAccumulator"
-            )
+            raise ValueError(f"{fmt} operands with accumulator={held}; give an IntegerAccumulator")
         if fmt.max > held.max or fmt.precision > held.precision:
             raise ValueError(
                 f"{held} does not hold {fmt}: {held.precision} significant bits up to {held.max:g},"
                 f" needed {fmt.precision} up to {fmt.max:g}"
             )
+
+
+def check_accumulation(value: object) -> None:
+    """Raise TypeError for what is no Accumulation, such as a preset or its name."""
+    if not isinstance(value, Accumulation):
+        name = value if isinstance(value, str) else getattr(value, "name", "...")
+        raise TypeError(
+            f"accumulation is {kind_of(value)}; give an Accumulation, that of a preset as"
+            f" PRESETS[{name!r}].accumulation"
+        )
 
 
 #: The documented order of a NeuronCore with what is assumed about it: presets.NEURONCORE.

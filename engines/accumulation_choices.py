@@ -3,6 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum, unique
 
+from halfulp.dtypes import FloatFormat, UnknownFormat, parse_format
 from halfulp.dtypes.checks import integer
 from halfulp.dtypes.rounding import choice
 
@@ -101,3 +102,32 @@ class IntegerAccumulator:
 
     def __str__(self) -> str:
         return f"{self.name}, {self.overflow}, checked each {self.checked}"
+
+
+def as_accumulator(value: object) -> FloatFormat | IntegerAccumulator:
+    """An accumulator, or the float format of a name.
+
+    Raises UnknownFormat for a name that no format has, TypeError for what is no accumulator.
+    """
+    found = _named(value, "accumulator")
+    if not isinstance(found, FloatFormat | IntegerAccumulator):
+        raise TypeError(
+            f"accumulator={value!r}; needed: a float format or its name, or an"
+            " IntegerAccumulator(bits)"
+        )
+    return found
+
+
+def as_psum(value: object) -> FloatFormat | None:
+    """The format of PSUM, or that of a name. Raises UnknownFormat, TypeError."""
+    found = _named(value, "psum")
+    if not isinstance(found, FloatFormat | None):
+        raise TypeError(f"psum={value!r}; needed: a float format or its name, or None")
+    return found
+
+
+def _named(value: object, field: str) -> object:
+    try:
+        return parse_format(value) if isinstance(value, str) else value
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{field}: {error}") from None

@@ -1,6 +1,5 @@
 """Two-dimensional convolutions as products of the Tensor Engine."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from halfulp.engines.instructions import product
 from halfulp.engines.operands import Counts, Floats, as_format, open_floats
 from halfulp.engines.products import Exit, cast_of
 from halfulp.engines.systolic import PSUM_RAW
-from halfulp.engines.tensor_operands import column_vector, way_out
+from halfulp.engines.tensor_operands import column_vector, pack_scaled, scale_of, way_out
 from halfulp.engines.tensor_records import record_work
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Window:
 
     @classmethod
     def of(cls, kernel: Pair, stride: Any, padding: Any, dilation: Any) -> "Window":
-        """Raises ValueError for a step below 1 and for negative padding."""
+        """Raises ValueError for a step below 1 and for negative padding, TypeError for others."""
         return cls(
             kernel,
             _pair(stride, "stride", 1),
@@ -67,11 +66,18 @@ class Window:
         return taken.reshape(items, height * width, prod(depth)), (height, width)
 
 
-def _pair(value: int | Sequence[int], name: str, least: int) -> Pair:
-    both = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+def _pair(value: Any, name: str, least: int) -> Pair:
+    both: tuple[Any, ...] = tuple(value) if np.ndim(value) else (value, value)
+    words = f"{name}={value!r}; needed: an integer from {least} on, or two"
+    if not all(_is_integer(one) for one in both):
+        raise TypeError(words)
     if len(both) != 2 or any(one < least for one in both):
-        raise ValueError(f"{name}={value!r}; needed: an integer from {least} on, or two")
+        raise ValueError(words)
     return int(both[0]), int(both[1])
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class _Operands:
     groups: int
 
     def __post_init__(self) -> None:
+        if not _is_integer(self.groups):
+            raise TypeError(f"groups={self.groups!r}; needed: an integer from 1 on")
         given = f"x has shape {self.x.shape}, weight {self.weight.shape}"
         if self.x.ndim != 4 or self.weight.ndim != 4:
             raise ValueError(f"{given}; needed: (N, C, H, W) and (O, C / groups, R, S)")
@@ -119,7 +127,8 @@ def convolve(
     path, width = engine.path(*formats), len(given.weight)
     exit_ = way_out(engine.core, path, width, *leave)
     # an element is counted as it comes, not as often as it meets the kernel
-    values, counts = entered(image, cast_of(formats[0], float(scales[0]), 1, "a_scale"))
+    first = cast_of(formats[0], scale_of(scales[0], "a_scale"), 1, "a_scale")
+    values, counts = entered(image, first)
     scale = column_vector(scales[1], width, "b_scale") if np.ndim(scales[1]) else scales[1]
     casts = cast_of(formats[0], 1.0, path.passes), cast_of(formats[1], 1.0, path.passes)
     parts, shape = [], (0, 0)
@@ -127,7 +136,8 @@ def convolve(
         channels, outputs = given.group(index)
         columns, shape = window.columns(values[0][:, channels])
         factor = scale[outputs] if np.ndim(scale) else scale
-        packed = engine.pack(given.rows(outputs), formats[1], scale=factor, transposed=True)
+        rows, passes = given.rows(outputs), engine.path(formats[1], formats[1]).passes
+        packed = pack_scaled(rows, formats[1], passes, factor, True, "b_scale")
         part = np.empty((*columns.shape[:2], packed.width), _type(exit_))
         found = engine.run_product(columns, packed, False, casts, exit_.part(outputs), path, part)
         counts = counts + found - _seen(columns)

@@ -12,6 +12,7 @@ from halfulp.engines.accumulation import (
     Join,
     Order,
     Wrap,
+    check_accumulation,
 )
 from halfulp.engines.trees import MOST_LEAVES, Tree, leaf, together
 
@@ -28,6 +29,7 @@ def declared_tree(accumulation: Accumulation, depth: int, with_input: bool) -> T
 
     Raises TypeError, ValueError for a depth below 0, or too large, or without anything to add.
     """
+    check_accumulation(accumulation)
     flag(with_input, "with_input")
     depth = integer(depth, "depth", 0 if with_input else 1, MOST_LEAVES - 1)
     total = leaf(depth) if with_input else None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from halfulp.dtypes import Rounding
+from halfulp.dtypes.wording import are, counted
 from halfulp.engines.accumulation import (
     Accumulation,
     Checked,
@@ -42,12 +43,13 @@ def _integer(how: Accumulation) -> bool:
 def _order(how: Accumulation) -> str | None:
     if _integer(how):
         return None
-    block = "all products of a chain" if how.block is None else f"{how.block} products"
+    block = "all products of a chain" if how.block is None else counted(how.block, "product")
+    go = are(how.block or 2)
     return {
         Order.SEQUENTIAL: "one product after the other is added, and the sum rounded each time",
-        Order.PAIRWISE: f"{block} are added in pairs of neighbors, each sum rounded",
-        Order.FUSED: f"{block} at once are cut to one grid, added exactly, and rounded once",
-        Order.EXACT: f"{block} at once are added exactly, and rounded once",
+        Order.PAIRWISE: f"{block} {go} added in pairs of neighbors, each sum rounded",
+        Order.FUSED: f"{block} at once {go} cut to one grid, added exactly, and rounded once",
+        Order.EXACT: f"{block} at once {go} added exactly, and rounded once",
     }[how.order]
 
 
@@ -115,7 +117,7 @@ def _exponents(how: Accumulation) -> str | None:
     if _integer(how) or how.entry is not Entry.END or how.order in (Order.FUSED, Order.EXACT):
         return None
     bits = how.extra_exponent_bits
-    return f"{bits} bits more inside a tile" if bits else "those of the sums' format"
+    return f"{counted(bits, 'bit')} more inside a tile" if bits else "those of the sums' format"
 
 
 def _to(rounding: Rounding) -> str:
@@ -130,7 +132,7 @@ def _rounding(how: Accumulation) -> str | None:
     if _integer(how):
         return None
     if how.rounding is Rounding.STOCHASTIC:
-        return f"at random, by {how.random_bits} bits of seed {how.seed}"
+        return f"at random, by {counted(how.random_bits, 'bit')} of seed {how.seed}"
     return _to(how.rounding)
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfulp.dtypes import FP32, TF32, FloatFormat, Format, IntFormat
-from halfulp.engines.arrays import combine
 from halfulp.engines.convolution import Pair, Window, convolve
 from halfulp.engines.datapath import Datapath, datapath
-from halfulp.engines.elementwise import AluOp
 from halfulp.engines.general_products import check_stored, fit, general_product
 from halfulp.engines.instructions import check_tile, issues
 from halfulp.engines.memory import target
@@ -30,15 +28,16 @@ from halfulp.engines.products import (
     batched_product,
     cast_of,
     flat_product,
-    pack,
 )
 from halfulp.engines.systolic import PSUM_RAW
 from halfulp.engines.tensor_operands import (
-    column_vector,
     extent,
     open_left,
+    open_psum,
     open_right,
+    pack_scaled,
     right_format,
+    scale_of,
     way_out,
 )
 from halfulp.engines.tensor_records import record_product, record_work
@@ -124,14 +123,7 @@ class TensorEngine:
         if kept != fmt:
             self.core.check_operand(kept)
             check_stored(array, kept)
-        factor = 1.0
-        if np.ndim(scale):
-            vector = column_vector(scale, array.shape[0 if transposed else 1], "scale")
-            factors = vector[:, None] if transposed else vector
-            array, _ = combine(array, factors, AluOp.MULTIPLY, FP32)
-        else:
-            factor = float(scale)
-        packed = pack(array, cast_of(fmt, factor, passes), transposed)
+        packed = pack_scaled(array, fmt, passes, scale, transposed, "scale")
         return packed if kept == fmt else replace(packed, stored=kept)
 
     def matmul(
@@ -160,13 +152,15 @@ class TensorEngine:
         Fields of the core (`accumulation`, `fp32_passes`, `integer_matmul`) change each of these.
 
         Raises UnsupportedFormat for formats the core does not take, ValueError for shapes that do
-        not match.
+        not match, TypeError for scales that are no numbers.
         """
         a_fmt = as_format(a_format)
         b_fmt = right_format(b, b_format, a_fmt)
         path = self.path(a_fmt, b_fmt)
+        first = scale_of(a_scale, "a_scale")
+        second = 1.0 if np.ndim(b_scale) else scale_of(b_scale, "b_scale")
         right = open_right(b, b_fmt, b_scale, transpose_b)
-        left, give = open_left(a, a_fmt, a_scale, right, path)
+        left, give = open_left(a, a_fmt, first, right, path)
         lead, depth, width = extent(right, transpose_b)
         if left.ndim < 2 or left.shape[-1] != depth:
             given = f"a has shape {left.shape}, b {depth} x {width}"
@@ -182,9 +176,11 @@ class TensorEngine:
         place = target(out, shape, dtype, gaps, left, right)
         if not isinstance(right, Packed) and once:
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
-        cast = cast_of(a_fmt, float(a_scale), path.passes, "a_scale")
-        second = 1.0 if isinstance(right, Packed) else float(b_scale)
-        casts = cast, cast_of(b_fmt, second, path.passes, "b_scale")
+        second = 1.0 if isinstance(right, Packed) else second
+        casts = (
+            cast_of(a_fmt, first, path.passes, "a_scale"),
+            cast_of(b_fmt, second, path.passes, "b_scale"),
+        )
         counts = self.run_product(left, right, transpose_b, casts, exit_, path, place)
         stored = right.stored if isinstance(right, Packed) else None
         formats = a_fmt, stored or b_fmt, as_format("int32" if raw else out_format)
@@ -210,7 +206,8 @@ class TensorEngine:
         flat = b.reshape(b.shape[-2:]) if prod(b.shape[:-2]) == 1 else b
         if np.ndim(scale) and flat.ndim > 2:
             raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
-        return self.pack(flat, fmt, scale=scale, transposed=transposed)
+        passes = self.path(fmt, fmt).passes
+        return pack_scaled(flat, fmt, passes, scale, transposed, "b_scale")
 
     def nc_matmul(
         self, stationary: Any, moving: Any, psum: Any = None, *, stationary_format: Format | str,
@@ -237,9 +234,7 @@ class TensorEngine:
         exit_ = way_out(self.core, path, right.shape[1], None, None, FP32)
         raw = exit_.psum == PSUM_RAW
         place = np.empty((left.shape[1], right.shape[1]), np.int32 if raw else np.float32)
-        held = None if psum is None else np.asarray(psum)
-        if held is not None and held.shape != place.shape:
-            raise ValueError(f"psum has shape {held.shape}; the product {place.shape}")
+        held = open_psum(psum, (left.shape[1], right.shape[1]), path)
         casts = cast_of(first, 1.0, path.passes), cast_of(second, 1.0, path.passes)
         counts = general_product(left.T, right, False, casts, exit_, path, place, held)
         formats = first, second, as_format("int32" if raw else "fp32")

@@ -8,9 +8,13 @@ import numpy.typing as npt
 
 from halfulp.dtypes import FP32, INT8, Format
 from halfulp.dtypes.containers import open_source
+from halfulp.engines.accumulated import integer_input
+from halfulp.engines.accumulation import IntegerAccumulator
+from halfulp.engines.arrays import combine
 from halfulp.engines.datapath import Datapath
+from halfulp.engines.elementwise import AluOp
 from halfulp.engines.operands import Floats, as_float_format, as_format, filled, open_floats
-from halfulp.engines.products import Exit, Packed
+from halfulp.engines.products import Exit, Packed, cast_of, pack
 from halfulp.engines.systolic import PSUM_FLOAT, PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
 
 if TYPE_CHECKING:
@@ -84,11 +88,68 @@ def way_out(
     return Exit(psum, multiplier, shift, result)
 
 
+def scale_of(x: Any, name: str) -> float:
+    """One scale for all elements.
+
+    Raises ValueError for several, TypeError for what is no number, under its `name`.
+    """
+    if type(x) is float:
+        return x
+    if np.ndim(x):
+        raise ValueError(f"{name} has shape {tuple(np.shape(x))}; needed: one number")
+    try:
+        if not isinstance(x, str):
+            return float(x)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"{name}={x!r}; needed: a number")
+
+
+def pack_scaled(
+    b: Floats, fmt: Format, passes: int, scale: Any, transposed: bool, name: str
+) -> Packed:
+    """A right operand of two axes, multiplied by its scales, a number or one each column; packed.
+
+    Raises TypeError, ValueError for other scales, under their `name`.
+    """
+    factor = 1.0
+    if np.ndim(scale):
+        vector = column_vector(scale, b.shape[0 if transposed else 1], name)
+        b, _ = combine(b, vector[:, None] if transposed else vector, AluOp.MULTIPLY, FP32)
+    else:
+        factor = scale_of(scale, name)
+    return pack(b, cast_of(fmt, factor, passes, name), transposed)
+
+
+def open_psum(psum: Any, shape: tuple[int, int], path: Datapath) -> npt.NDArray[Any] | None:
+    """What a bank of PSUM holds: floats, or integers where those are added.
+
+    Raises TypeError, ValueError for what it does not hold.
+    """
+    if psum is None:
+        return None
+    accumulator = path.general.accumulator
+    if path.integer and isinstance(accumulator, IntegerAccumulator):
+        held = integer_input(psum, accumulator, "psum")
+    else:
+        held = _named_floats(psum, "psum")
+    if held.shape != shape:
+        raise ValueError(f"psum has shape {held.shape}; the product {shape}")
+    return held
+
+
+def _named_floats(x: Any, name: str) -> Floats:
+    try:
+        return open_floats(x)[0]
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+
+
 def column_vector(x: Any, width: int, name: str) -> Floats:
     """A number, repeated, or (width,) numbers, as contiguous float32."""
     if isinstance(x, int | float):
         return filled(width, x)
-    array = open_floats(x)[0]
+    array = _named_floats(x, name)
     if array.ndim == 0:
         return np.full(width, array, np.float32)
     if array.shape != (width,):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def show(names: Sequence[str], k: int | None, json: Path | None) -> None:
     """Print one preset, or list all of them."""
-    from halfulp.engines.presets import PRESETS, preset
+    from halfulp.engines.presets import preset
     from halfulp.study import accumulations, cli
     from halfulp.study.files import FileNotWritten, check_target
 
@@ -25,11 +25,7 @@ def show(names: Sequence[str], k: int | None, json: Path | None) -> None:
     try:
         found = preset(names[0])
     except ValueError as error:
-        cli.usage(
-            "NAME",
-            f"{error}. Allowed: {', '.join(PRESETS)}. `halfulp show accumulation` lists them with"
-            " their machines",
-        )
+        cli.usage("NAME", f"{error}; see `halfulp show accumulation`")
     try:
         depth = accumulations.depth(found, k)
     except ValueError as error:

@@ -25,6 +25,7 @@ from halfulp.study import (
     verify_command,
 )
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
+from halfulp.study.stopping import Stoppable
 
 if TYPE_CHECKING:
     from halfulp.study.result import Sweep
@@ -33,6 +34,7 @@ _WIDTH = 120  # of a table that no terminal limits
 
 app = typer.Typer(
     name="halfulp",
+    cls=Stoppable,
     help="Number formats and engines of Inferentia1 and Inferentia2, bit for bit, on any CPU.",
     add_completion=False,
     no_args_is_help=True,
@@ -276,4 +278,8 @@ def main() -> None:
     # A file-size limit must come as an error of the write, not as the end of the process.
     if hasattr(signal, "SIGXFSZ"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    app(prog_name="halfulp")
+    try:
+        app(prog_name="halfulp")
+    except KeyboardInterrupt:  # before the command is known
+        print("halfulp: stopped before the work began", file=sys.stderr)
+        sys.exit(130)

@@ -13,6 +13,7 @@ import numpy as np
 from halfulp.dtypes.conformance import decoded
 from halfulp.dtypes.conformance_inputs import SOURCES, Doubles, inputs, widened
 from halfulp.dtypes.format import FloatFormat
+from halfulp.dtypes.wording import are
 
 #: What an answer may be, beside "code": the type whose pattern the value has.
 RESULTS = ("code", *SOURCES)
@@ -106,7 +107,7 @@ def _places(asked: np.ndarray, words: np.ndarray, command: str) -> np.ndarray:
     missing = ordered[counts == 0]
     if len(missing):
         raise BadAnswers(
-            f"{len(asked):,} of {len(words):,} inputs are answered, {shown(missing[0])} is not:"
-            " did the cast stop early?"
+            f"{len(asked):,} of {len(words):,} inputs {are(len(asked))} answered,"
+            f" {shown(missing[0])} is not: did the cast stop early?"
         )
     return order[found]

@@ -10,6 +10,7 @@ from typing import Any
 from halfulp.dtypes.compatibility import COMPATIBILITY
 from halfulp.dtypes.dtype_names import dtype_name, from_dtype
 from halfulp.dtypes.format import Format
+from halfulp.dtypes.wording import kind_of
 
 #: Libraries whose types are casts.
 LIBRARIES = ("ml_dtypes", "numpy", "torch")
@@ -82,5 +83,5 @@ def _function(module: str, name: str) -> Callable[[Any], Any]:
             raise NoTarget(f"{module} has no {name!r}")
         found = getattr(found, part)
     if not callable(found):
-        raise NoTarget(f"{module}:{name} is a {type(found).__name__}, no function of an array")
+        raise NoTarget(f"{module}:{name} is {kind_of(found)}, no function of an array")
     return found

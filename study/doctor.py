@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import halfulp
+from halfulp.dtypes.wording import counted
 from halfulp.study.extras import EXTRAS, INSTALL_EXTRAS
 from halfulp.study.provenance import (
     LIBRARIES,
@@ -145,7 +146,7 @@ def torch_build(name: str, cuda: str | None, *, gpu: bool) -> Check:
 def _threads() -> Iterator[Check]:
     from halfulp.dtypes.threads import get_num_threads
 
-    cores = f"{usable_cores()} of {os.cpu_count()} cores usable"
+    cores = f"{usable_cores()} of {counted(os.cpu_count() or 1, 'core')} usable"
     try:
         yield Check("threads", f"{get_num_threads()}, {cores}")
     except ValueError as error:
@@ -173,7 +174,7 @@ def _store(path: Path) -> Iterator[Check]:
         return
     try:
         with Store(path) as store:
-            yield Check("store", f"{path}, {len(store)} finished cells")
+            yield Check("store", f"{path}, {counted(len(store), 'finished cell')}")
     except StoreError as error:
         cure = "halfulp sweep --store FILE, another file"
         yield Check("store", str(error), State.BROKEN, cure)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halfulp.dtypes.wording import counted
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
@@ -46,6 +48,8 @@ def chosen(keys: Sequence[bytes], samples: int | None) -> np.ndarray:
     if samples is None:
         return np.arange(len(keys))
     if not 1 <= samples <= len(keys):
-        raise ValueError(f"samples={samples}; this split has 1 to {len(keys)} samples to choose")
+        raise ValueError(
+            f"samples={samples}; this split has 1 to {counted(len(keys), 'sample')} to choose"
+        )
     order = sorted(range(len(keys)), key=lambda i: hashlib.sha256(keys[i]).digest())
     return np.sort(np.array(order[:samples], dtype=np.int64))

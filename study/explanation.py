@@ -170,7 +170,9 @@ def _neighbors(number: Fraction, question: Question) -> Iterator[str]:
     where = "between zero and the smallest value" if below == 0 and size < unit else "around x"
     yield f"spacing      {float(unit)!r} ({fmt}, {where})"
     for name, neighbor in (("toward zero", below), ("away", above)):
-        yield f"{name:12s} {sign}{float(neighbor)!r}{_code_of(neighbor, number < 0, fmt)}"
+        # past float64's largest number there is one place: that of 2^1024
+        text = "2^1024" if neighbor >= 2**1024 else repr(float(neighbor))
+        yield f"{name:12s} {sign}{text}{_code_of(neighbor, number < 0, fmt)}"
     share = (size - below) / unit
     if share == 0:
         yield "exact        x is a value of the format"

@@ -35,9 +35,11 @@ class ModelFolder:
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
+            from halfulp.study.models import MODELS  # which stands on this module
+
             raise ModelUnavailable(
                 f"{self.path}: no such model folder; name one that save_pretrained wrote, or a"
-                " model that `halfulp sweep --help` shows"
+                f" shipped model: {', '.join(MODELS)}"
             )
         if not (self.path / "config.json").is_file():
             raise ModelUnavailable(

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from halfulp.dtypes.wording import counted
 from halfulp.study.artifacts import (
     CorruptedModel,
     artifact,
@@ -214,7 +215,8 @@ def _load_folder(folder: ModelFolder, label_names: tuple[str, ...], detection: b
 def _check_labels(folder: ModelFolder, config: Any, label_names: tuple[str, ...]) -> None:
     if config.num_labels != len(label_names):
         raise ValueError(
-            f"{folder.path}: has {config.num_labels} labels, the task has {len(label_names)}"
+            f"{folder.path}: has {counted(config.num_labels, 'label')}, the task has"
+            f" {len(label_names)}"
         )
     names = tuple(config.id2label[i] for i in range(config.num_labels))
     if names != label_names and set(names) == set(label_names):

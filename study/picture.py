@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from halfulp.dtypes.wording import counted
 from halfulp.study.result import Reference, Row, Sweep
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b4fa2", "#8a6d3b")
@@ -181,7 +182,7 @@ def _accuracy(
         panel.vlines(x, start, end, color=color, alpha=0.35, lw=3, zorder=2)
         panel.plot(x, y, marker="o", ms=6, color=color, mec="white", mew=0.7, zorder=3)
     row = rows[0]
-    count = f"{row.samples:,} {'tokens' if row.detection else 'samples'}"
+    count = counted(row.samples, "token" if row.detection else "sample")
     _title(panel, f"{_name(row.model, row.task)}: {count}", color)
     panel.set_ylabel("accuracy, %", fontsize=9)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from halfulp.dtypes.wording import counted
 from halfulp.engines.alternatives import Words
 from halfulp.study.files import write_whole
 from halfulp.study.probe_files import UNREADABLE, BadProbe, Probe, load
@@ -50,7 +51,7 @@ def read(path: Path, probe: Probe) -> Words:
     n = len(probe.inputs)
     try:
         if path.stat().st_size > 4 * n * n + _LONGEST * (n + 100):
-            raise BadAnswers(f"{path} is too long; needed: {n} answers")
+            raise BadAnswers(f"{path} is too long; needed: {counted(n, 'answer')}")
         data = path.read_bytes()
     except OSError as error:
         raise BadAnswers(f"cannot read {path}: {error.strerror}") from None
@@ -114,5 +115,7 @@ def _from_text(path: Path, data: bytes, probe: Probe) -> Words:
         words.append(int(match[1], 16))
     n = len(probe.inputs)
     if len(words) != n:
-        raise BadAnswers(f"{path} has {len(words)} answers; needed: {n}, one word a line")
+        raise BadAnswers(
+            f"{path} has {counted(len(words), 'answer')}; needed: {n}, one word a line"
+        )
     return np.array(words, np.uint32)

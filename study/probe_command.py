@@ -58,7 +58,7 @@ def write(
     same in hexadecimal, to be typed into a kernel. fp32 operands take four passes.
 
     The inputs tell candidates apart, nothing else: a machine that is none of them may answer like
-    one. With --every it will hardly do so.
+    one. With --every it will hardly do so, and a single candidate can be asked about.
     """
     from halfulp.engines.alternative_inputs import inputs
     from halfulp.engines.alternatives import telling
@@ -74,6 +74,8 @@ def write(
         cli.usage("FILE", str(error))
     library = inputs(format)
     probe = probe_files.Probe(library if every else telling(library, found), tuple(found))
+    if not every:
+        _refuse_one_class(probe)
     try:
         probe_files.write(file, probe)
     except FileNotWritten as error:
@@ -174,10 +176,28 @@ def _written(file: Path, probe: "Probe") -> str:
     return "\n".join([*lines, "", probe.run()]) + "\n"
 
 
+def _refuse_one_class(probe: "Probe") -> None:
+    """End with 2 where the candidates leave nothing to tell apart."""
+    from halfulp.engines.alternatives import classes, table
+    from halfulp.study import cli
+    from halfulp.study.probe_verdict import joined
+
+    groups = classes(table(probe.inputs, probe.accumulations), probe.candidates)
+    if len(groups) == 1:
+        same = "answer every input alike" if len(groups[0]) > 1 else "is the only candidate"
+        cli.usage(
+            "--candidates",
+            f"{joined(groups[0])} {same}: there is nothing to tell apart. Give candidates that"
+            " differ, or --every to ask whether a machine is this one",
+        )
+
+
 def _title(file: Path, probe: "Probe", groups: int) -> str:
+    from halfulp.dtypes.wording import counted
+
     inputs = probe.inputs
-    count = "1 input" if len(inputs) == 1 else f"{len(inputs)} inputs"
-    return f"{file}: {count} of {inputs.a.shape[1]} {inputs.fmt} products, {groups} classes"
+    products = f"{counted(len(inputs), 'input')} of {inputs.a.shape[1]} {inputs.fmt} products"
+    return f"{file}: {products}, {counted(groups, 'class')}"
 
 
 def _kept(path: Path, found: dict[str, Any]) -> str:

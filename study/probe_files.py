@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import BF16, FP16, FP32
+from halfulp.dtypes.wording import counted
 from halfulp.engines.accumulation import Accumulation
 from halfulp.engines.alternative_inputs import DEPTH, Inputs
 from halfulp.engines.alternatives import check
@@ -74,8 +75,8 @@ class Probe:
             f" two nc_matmul calls of 128 rows into the same PSUM tile, rows 0 to 127 first."
             " Answer i is element (i, i) of the result, as the 32 bits that the machine gave. Give"
             f" `halfulp probe read` an .npy of float32 or uint32, ({n},) or the whole ({n}, {n}),"
-            f" or a text of {n} lines, one word of 8 hexadecimal digits each. More than 128 inputs"
-            " may be run in parts."
+            f" or a text of {counted(n, 'line')}, one word of 8 hexadecimal digits each. More than"
+            " 128 inputs may be run in parts."
         )
 
 

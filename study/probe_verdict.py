@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from halfulp.dtypes.wording import counted
 from halfulp.engines.accumulation import Accumulation
 from halfulp.engines.alternative_inputs import inputs
 from halfulp.engines.alternatives import Words, canonical, classes, table
@@ -71,11 +72,12 @@ class Verdict:
 
     def __str__(self) -> str:
         remaining, nearest = self.remaining, self.nearest
-        lines = [f"remaining: {len(remaining)} of {len(self.failures)} classes"]
+        lines = [f"remaining: {len(remaining)} of {counted(len(self.failures), 'class')}"]
         lines += [f"  {joined(group)}" for group in remaining]
         if nearest:
             count = len(self.failures[nearest[0]])
-            lines.append(f"nearest: {count} of {self.inputs} answers are others")
+            differ = "differs" if count == 1 else "differ"
+            lines.append(f"nearest: {count} of {counted(self.inputs, 'answer')} {differ}")
             for group in nearest:
                 lines.append(f"  {joined(group)}")
                 lines += [f"    {failure}" for failure in self.failures[group]]

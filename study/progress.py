@@ -1,4 +1,4 @@
-"""What a sweep is doing, on stderr: a bar on a terminal, elsewhere a line for each cell."""
+"""What a long command is doing, on stderr: a bar on a terminal, elsewhere a line for each part."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,6 +9,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from halfulp.dtypes.wording import are, counted
 from halfulp.study.result import Cell, Row
 
 
@@ -17,6 +18,9 @@ class Progress(Protocol):
 
     def begin(self, what: str) -> None:
         """`what` runs now."""
+
+    def announce(self, what: str) -> None:
+        """`what` runs now, and is long: it has a line of its own in a log too."""
 
     def part(self, share: float) -> None:
         """Of what runs now, `share` (0 to 1) is done."""
@@ -32,6 +36,8 @@ class Silent:
     """Says nothing."""
 
     def begin(self, what: str) -> None: ...
+
+    def announce(self, what: str) -> None: ...
 
     def part(self, share: float) -> None: ...
 
@@ -79,6 +85,10 @@ class Watched:
     def begin(self, what: str) -> None:
         self._bar.update(self._task, completed=self.done, description=escape(what))
 
+    def announce(self, what: str) -> None:
+        self.begin(what)
+        self._line(f"{what} ...")
+
     def part(self, share: float) -> None:
         self._bar.update(self._task, completed=self.done + min(share, 0.99))
 
@@ -92,9 +102,76 @@ class Watched:
     def _advance(self, count: int, line: str) -> None:
         self.done += count
         self._bar.update(self._task, completed=self.done)
-        if not self.console.is_terminal:
-            # soft_wrap: a log keeps one line a cell, however narrow rich takes it to be.
-            self.console.print(f"[{self.done}/{self.total}] {line}", markup=False, soft_wrap=True)
+        self._line(line)
+
+    def _line(self, text: str) -> None:
+        _log(self.console, f"[{self.done}/{self.total}] {text}")
+
+
+class WatchedParts:
+    """Progress of equal parts, each named by a line, for a person; a context manager."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.now, self.share = total, 0, "", 0.0
+        self.console = Console(stderr=True, highlight=False)
+        self._bar = Bar(
+            TextColumn("{task.completed:.2f}/{task.total:.0f}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, part: str) -> None:
+        """This part runs now."""
+        self.now = part
+        self._bar.update(self._task, description=part)
+        self.part(0.0)
+
+    def announce(self, what: str) -> None:
+        """`what`, which is no part, runs now, and has a line of its own in a log too."""
+        self.begin(what)
+        _log(self.console, f"[{self.done}/{self.total}] {what} ...")
+
+    def part(self, share: float) -> None:
+        """Of it, `share` is done."""
+        self.share = share
+        self._bar.update(self._task, completed=self.done + share)
+
+    def finish(self, part: object, *, from_file: bool) -> None:
+        """A part has its outcome, which `str()` tells."""
+        self.done += 1
+        self._bar.update(self._task, completed=self.done)
+        _log(self.console, f"[{self.done}/{self.total}] {part}{', from the file' * from_file}")
+
+
+def _log(console: Console, line: str) -> None:
+    """A line where there is no terminal; one line, however narrow rich takes the log to be."""
+    if not console.is_terminal:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def how_far(done: int, total: int, thing: str) -> str:
+    """How far it is: "1 of 15 alternatives is finished"."""
+    go = are(1 if total == 1 else done)
+    return f"{done:,} of {counted(total, thing)} {go} finished"
 
 
 def describe(row: Row) -> str:

@@ -18,7 +18,7 @@ _SHOWING = frozenset(
     f"study/{name}.py"
     for name in (
         *("catalog", "cli", "doctor", "files", "picture", "plan", "progress", "provenance"),
-        *("report", "running", "store"),
+        *("report", "running", "stopping", "store"),
     )
 )
 LIBRARIES = (
@@ -94,6 +94,21 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_bytes() -> int | None:
+    """Memory that is left to a process, by a container's limit too, where the system tells."""
+    found = []
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        found.append(int(limit) - int(used))  # "max" is no number: no limit
+    except (OSError, ValueError):
+        pass
+    return min(found, default=None)
 
 
 def provenance() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from halfulp.dtypes.wording import counted
 from halfulp.study.result import COLUMNS, Reference, Row, Sweep
 
 _NO_VALUE = "-"
@@ -97,7 +98,7 @@ def _table(columns: list[Column], rows: list[Row], reference: Reference | None) 
 
 
 def _title(row: Row, reference: Reference | None) -> str:
-    samples = f"{row.samples:,} {'tokens' if row.detection else 'samples'}"
+    samples = counted(row.samples, "token" if row.detection else "sample")
     title = f"{row.model}, {row.task}, {samples}"
     if reference is not None and reference.accuracy is not None:
         title += f"; torch float32: {_percent(reference.accuracy)} %"

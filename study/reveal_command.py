@@ -116,13 +116,19 @@ def _finish(target: str, tree: "Tree", calls: int, json: Path | None) -> None:
             write_whole(json, (dumps(body, indent=1) + "\n").encode())
         except FileNotWritten as error:
             failure = str(error)
-    lines = [str(tree), "", drawn(tree), "", f"{target}: {tree.size} numbers, {calls} probes"]
+    lines = [str(tree), "", drawn(tree), "", _asked(target, tree.size, calls)]
     if tree.exact and len(tree.children) == tree.size:
         lines.append("it loses nothing, so that the order is not seen and does not matter")
     lines += [f"{name}: {value}" for name, value in machine.items()]
     cli.say("\n".join(lines) + "\n")
     if failure:
         cli.fail(failure)
+
+
+def _asked(target: str, size: int, calls: int) -> str:
+    from halfulp.dtypes.wording import counted
+
+    return f"{target}: {counted(size, 'number')}, {counted(calls, 'probe')}"
 
 
 def _machine() -> dict[str, str]:
@@ -132,6 +138,7 @@ def _machine() -> dict[str, str]:
 
     import numpy as np
 
+    from halfulp.dtypes.wording import counted
     from halfulp.study.doctor import checks
     from halfulp.study.provenance import version
 
@@ -143,7 +150,7 @@ def _machine() -> dict[str, str]:
     if torch is not None:
         libraries.append(
             f"torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()},"
-            f" {torch.get_num_threads()} threads)"
+            f" {counted(torch.get_num_threads(), 'thread')})"
         )
     found = {"libraries": ", ".join(libraries)}
     for check in islice(checks(), 6):

@@ -8,7 +8,7 @@ from halfulp.quant import UnsupportedOp
 from halfulp.study import sweep
 from halfulp.study.artifacts import CorruptedModel
 from halfulp.study.files import FileNotWritten, write_whole
-from halfulp.study.progress import Watched
+from halfulp.study.progress import Watched, how_far
 from halfulp.study.report import to_csv, to_json
 from halfulp.study.result import Cell, Sweep
 from halfulp.study.store import Store, StoreError, default_path
@@ -56,7 +56,7 @@ def watched(
             )
         except KeyboardInterrupt as stop:
             raise Stopped(
-                f"stopped; {progress.done} of {len(plan)} cells are finished and kept in {path}:"
+                f"stopped; {how_far(progress.done, len(plan), 'cell')} and kept in {path}:"
                 f" the same command{' without --fresh' if fresh else ''} goes on from there"
             ) from stop
 

@@ -1,24 +1,26 @@
 """Does what is not documented matter? The same work under every alternative, compared in bits."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from halfulp.dtypes import FP32, FloatFormat, Format
+from halfulp.dtypes.wording import counted
 from halfulp.engines import NeuronCore
 from halfulp.engines.open_questions import Question, questions
 
 if TYPE_CHECKING:
-    import torch
-
     from halfulp.quant import Policy
     from halfulp.study.tasks import Workload
 
 Floats = npt.NDArray[np.float32]
-SCHEMA = 1  # of the JSON
+#: What `findings` runs first.
+ASSUMED = "what is assumed"
+_NOTHING: Mapping[str, "Finding"] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,17 @@ class Finding:
         """Whether the alternative changes nothing: no prediction, or without a task no bit."""
         return self.changed == 0 if self.flips is None else self.flips == 0
 
+    @property
+    def name(self) -> str:
+        """Which alternative it is of."""
+        return f"{self.question}: {self.alternative}"
+
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "robust": self.robust}
+
+    def __str__(self) -> str:
+        flips = "" if self.flips is None else f", {self.flips:.2%} flips"
+        return f"{self.name}: {self.changed:.2%} changed{flips}"
 
 
 def _ordered(x: Floats, fmt: FloatFormat) -> npt.NDArray[np.int64]:
@@ -82,105 +93,139 @@ def compare(
     )
 
 
-def _each(core: NeuronCore, fmt: Format) -> Iterator[tuple[Question, str, NeuronCore]]:
-    for question in questions(fmt):
-        for name, other in question.cores(core).items():
-            yield question, name, other
+class Subject(Protocol):
+    """What is run under each alternative."""
+
+    @property
+    def format(self) -> Format:
+        """Of the operands."""
+
+    def run(self, core: NeuronCore) -> Floats:
+        """Its results on a core."""
+
+    def judged(self, finding: Finding, assumed: Floats, other: Floats) -> Finding:
+        """A finding with what a task adds to it."""
 
 
-def of_matmul(
-    core: NeuronCore, a: Floats, b: Floats, fmt: Format, begin: Callable[[str], None]
-) -> list[Finding]:
-    """A product, under each alternative; `begin` is told what runs. int32 results become fp32."""
-    assumed = _product(core, a, b, fmt)
-    found = []
-    for question, name, other in _each(core, fmt):
-        begin(f"{question.name}: {name}")
-        found.append(compare(question, name, assumed, _product(other, a, b, fmt), FP32))
-    return found
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A product. int32 results become fp32."""
+
+    a: Floats
+    b: Floats
+    format: Format
+
+    def run(self, core: NeuronCore) -> Floats:
+        # sums of integers and those of the fp32 path must be numbers of one kind to be compared
+        found = core.tensor.matmul(self.a, self.b, a_format=self.format)
+        return np.asarray(found, dtype=np.float32)
+
+    def judged(self, finding: Finding, assumed: Floats, other: Floats) -> Finding:
+        return finding
 
 
-def _product(core: NeuronCore, a: Floats, b: Floats, fmt: Format) -> Floats:
-    # sums of integers and those of the fp32 path must be numbers of one kind to be compared
-    return np.asarray(core.tensor.matmul(a, b, a_format=fmt), dtype=np.float32)
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What one module of a model puts out for the first batch: its output's first tensor.
 
-
-def of_layer(
-    core: NeuronCore, workload: "Workload", policy: "Policy", layer: str,
-    begin: Callable[[str], None],
-) -> list[Finding]:  # fmt: skip
-    """What one module of a model puts out for the first batch, under each alternative.
-
-    Raises ValueError for a layer that the model has not.
+    Raises ValueError for a layer that the model has not, and for one that puts out none.
     """
-    fmt = policy.operand_format
-    assumed = _output(core, workload, policy, layer)
-    found = []
-    for question, name, other in _each(core, fmt):
-        begin(f"{question.name}: {name}")
-        result = _output(other, workload, policy, layer)
-        found.append(compare(question, name, assumed, result, FP32))
-    return found
+
+    workload: "Workload"
+    policy: "Policy"
+    name: str
+
+    def __post_init__(self) -> None:
+        from halfulp.study.layers import check_layer
+
+        check_layer(self.workload, self.name)
+
+    @property
+    def format(self) -> Format:
+        return self.policy.operand_format
+
+    def run(self, core: NeuronCore) -> Floats:
+        import torch
+
+        from halfulp.quant import emulate
+        from halfulp.study.layers import kept_outputs
+
+        model = self.workload.module
+        module = model.get_submodule(self.name)
+        with (
+            emulate(model, core, self.policy),
+            torch.inference_mode(),
+            kept_outputs(module) as kept,
+        ):
+            self.workload.forward(0)
+        return np.ascontiguousarray(kept[0].float().numpy())
+
+    def judged(self, finding: Finding, assumed: Floats, other: Floats) -> Finding:
+        return finding
 
 
-def _output(core: NeuronCore, workload: "Workload", policy: "Policy", layer: str) -> Floats:
-    import torch
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Logits and predictions of a model on its task."""
 
-    from halfulp.quant import emulate
+    workload: "Workload"
+    policy: "Policy"
 
-    modules = dict(workload.module.named_modules())
-    if layer not in modules:
-        near = [name for name in modules if layer in name][:5]
-        raise ValueError(f"no layer {layer!r}; near it: {', '.join(near) or 'none'}")
-    kept: list[torch.Tensor] = []
+    @property
+    def format(self) -> Format:
+        return self.policy.operand_format
 
-    def keep(module: "torch.nn.Module", given: Any, output: Any) -> None:
-        first = output[0] if isinstance(output, tuple) else output
-        kept.append(first.detach().clone())
+    def run(self, core: NeuronCore) -> Floats:
+        import torch
 
-    with emulate(workload.module, core, policy), torch.inference_mode():
-        handle = modules[layer].register_forward_hook(keep)
-        try:
-            workload.forward(0)
-        finally:
-            handle.remove()
-    return np.ascontiguousarray(kept[0].float().numpy())
+        from halfulp.quant import emulate
 
+        workload = self.workload
+        with emulate(workload.module, core, self.policy), torch.inference_mode():
+            parts = [workload.forward(index) for index in range(len(workload.batches))]
+        return np.asarray(workload.assemble(parts), dtype=np.float32)
 
-def of_model(
-    core: NeuronCore, workload: "Workload", policy: "Policy", begin: Callable[[str], None]
-) -> list[Finding]:
-    """Logits and predictions of a model on its task, under each alternative."""
-    from dataclasses import replace
+    def judged(self, finding: Finding, assumed: Floats, other: Floats) -> Finding:
+        from halfulp.study import metrics
 
-    from halfulp.study import metrics
-
-    assumed = _logits(core, workload, policy)
-    predictions = metrics.predict(assumed)
-    found = []
-    for question, name, other in _each(core, policy.operand_format):
-        begin(f"{question.name}: {name}")
-        logits = _logits(other, workload, policy)
-        changed = metrics.predict(logits)
-        finding = compare(question, name, assumed, logits, FP32)
-        found.append(
-            replace(
-                finding,
-                flips=metrics.flips(changed, predictions),
-                accuracy=metrics.accuracy(changed, workload.labels),
-            )
+        changed = metrics.predict(other)
+        return replace(
+            finding,
+            flips=metrics.flips(changed, metrics.predict(assumed)),
+            accuracy=metrics.accuracy(changed, self.workload.labels),
         )
-    return found
 
 
-def _logits(core: NeuronCore, workload: "Workload", policy: "Policy") -> Floats:
-    import torch
+def alternatives(core: NeuronCore, fmt: Format) -> list[tuple[Question, str, NeuronCore]]:
+    """Each question about operands of a format with an alternative and the core of it."""
+    return [
+        (question, name, other)
+        for question in questions(fmt)
+        for name, other in question.cores(core).items()
+    ]
 
-    from halfulp.quant import emulate
 
-    with emulate(workload.module, core, policy), torch.inference_mode():
-        parts = [workload.forward(index) for index in range(len(workload.batches))]
-    return np.asarray(workload.assemble(parts), dtype=np.float32)
+def findings(
+    subject: Subject, core: NeuronCore, kept: Mapping[str, Finding] = _NOTHING,
+    begin: Callable[[str], None] = lambda what: None,
+) -> Iterator[Finding]:  # fmt: skip
+    """The subject under each alternative; `begin` is told what runs.
+
+    kept   findings by their `name`, which are not found again
+    """
+    assumed: Floats | None = None
+    for question, alternative, other in alternatives(core, subject.format):
+        name = f"{question.name}: {alternative}"
+        if name in kept:
+            yield kept[name]
+            continue
+        if assumed is None:
+            begin(ASSUMED)
+            assumed = subject.run(core)
+        begin(name)
+        results = subject.run(other)
+        finding = compare(question, alternative, assumed, results, FP32)
+        yield subject.judged(finding, assumed, results)
 
 
 def table(found: Sequence[Finding]) -> list[list[str]]:
@@ -198,3 +243,16 @@ def table(found: Sequence[Finding]) -> list[list[str]]:
             row += [f"{finding.flips:.2%}", f"{finding.accuracy:.2%}"]
         rows.append([*row, "robust" if finding.robust else "open"])
     return rows
+
+
+def verdict(found: Sequence[Finding]) -> str:
+    """How many alternatives matter, and which questions they are of."""
+    task = any(finding.flips is not None for finding in found)
+    what, count = "a prediction" if task else "the result", counted(len(found), "alternative")
+    matter = [finding for finding in found if not finding.robust]
+    if matter:
+        names = ", ".join(dict.fromkeys(finding.question for finding in matter))
+        return f"{len(matter)} of {count} change{'s' * (len(matter) == 1)} {what}: {names}"
+    logits = sum(finding.changed > 0 for finding in found)
+    also = f"; {logits} of them change{'s' * (logits == 1)} logits, as the table shows"
+    return f"robust: none of {count} changes {what}{also * bool(logits)}"

@@ -170,7 +170,10 @@ class Bench:
     @cached_property
     def float32(self) -> Float32s:
         """The logits of the unmodified model in torch float32, (n, classes)."""
-        self.progress.begin(f"{self.workload.model_name}, {self.workload.task_name}: float32")
+        workload = self.workload
+        self.progress.announce(
+            f"{workload.model_name}, {workload.task_name}: the reference in float32"
+        )
         return self._logits()
 
     @cached_property

@@ -2,19 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from halfulp.study import verified
+from halfulp.study.progress import WatchedParts, how_far
 from halfulp.study.verification import Case, FunctionCase
 from halfulp.study.verified import Finished
 
@@ -30,7 +20,7 @@ def run(cases: Sequence[Case] | Sequence[FunctionCase], path: Path | None) -> li
     """
     kept = {} if path is None else verified.read(path)
     finished: list[Finished] = []
-    with Watched(len(cases)) as progress:
+    with WatchedParts(len(cases)) as progress:
         try:
             for case in cases:
                 proven = verified.proven_here(case.layers)
@@ -48,60 +38,9 @@ def run(cases: Sequence[Case] | Sequence[FunctionCase], path: Path | None) -> li
     return finished
 
 
-def _stopped(progress: "Watched", path: Path | None) -> str:
-    where = f"{progress.now} at {progress.share:.0%}"
-    text = f"stopped in {where}; {progress.done} of {progress.total} cases are finished"
+def _stopped(progress: WatchedParts, path: Path | None) -> str:
+    where = f"{progress.now} at {progress.share:.0%}" if progress.now else "the beginning"
+    text = f"stopped in {where}; {how_far(progress.done, progress.total, 'case')}"
     if path is None:
         return f"{text}; with --json FILE they are kept"
     return f"{text} and kept in {path}: the same command goes on from there"
-
-
-class Watched:
-    """A bar on a terminal, elsewhere a line for each case; on stderr."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.now, self.share = total, 0, "", 0.0
-        self.console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("{task.completed:.2f}/{task.total:.0f}"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def begin(self, case: str) -> None:
-        """This case runs now."""
-        self.now = case
-        self._bar.update(self._task, description=case)
-        self.part(0.0)
-
-    def part(self, share: float) -> None:
-        """Of it, `share` is done."""
-        self.share = share
-        self._bar.update(self._task, completed=self.done + share)
-
-    def finish(self, case: Finished, *, from_file: bool) -> None:
-        """A case has its outcome."""
-        self.done += 1
-        self._bar.update(self._task, completed=self.done)
-        if not self.console.is_terminal:
-            line = f"[{self.done}/{self.total}] {case}{', from the file' if from_file else ''}"
-            self.console.print(line, markup=False, soft_wrap=True)

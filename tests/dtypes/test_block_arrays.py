@@ -228,7 +228,7 @@ CODES = np.zeros((2, 32), np.uint8), np.zeros((2, 1), np.uint8)
             ValueError,
             "scales overlap",
         ),
-        (lambda: decode_blocks(CODES[0], "mxfp4"), TypeError, "encoded is a ndarray"),  # type: ignore[arg-type]
+        (lambda: decode_blocks(CODES[0], "mxfp4"), TypeError, "encoded is an ndarray"),  # type: ignore[arg-type]
         (lambda: decode_blocks((CODES[0],), "mxfp4"), TypeError, "give .codes, scales. or"),
         (lambda: decode_blocks(CODES, "nvfp4"), ValueError, "nvfp4 has a tensor scale; give"),
         (lambda: decode_blocks((*CODES, 1.0), "mxfp4"), ValueError, "has no tensor scale"),

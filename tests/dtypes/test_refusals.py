@@ -157,7 +157,7 @@ def test_out_with_a_stride_of_0_is_refused() -> None:
             torch.zeros(3),
             np.zeros(3, np.float32),
             TypeError,
-            "out is a ndarray; give a torch tensor",
+            "out is an ndarray; give a torch tensor",
         ),
         (
             torch.zeros(3),
@@ -220,7 +220,7 @@ def test_wrong_tensors_are_refused(x: Any, out: Any, error: type[Exception], wor
         (
             lambda: untyped_encode(X, BF16, rounding="stochastic", random=7),
             TypeError,
-            "random is a int; give Philox(seed) or GivenBits(values, random_bits)",
+            "random is an int; give Philox(seed) or GivenBits(values, random_bits)",
         ),
         (
             lambda: encode(X, BF16, rounding="to_odd", random=Philox(0)),

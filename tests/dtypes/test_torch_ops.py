@@ -242,9 +242,9 @@ def test_wrong_casts_are_refused(call: Any, words: str) -> None:
     [
         (lambda: Cast(BF16).round_to(X.to(torch.complex64)), "type torch.complex64 are not taken"),
         (lambda: Cast(BF16).encode(X.to_sparse()), "layout torch.sparse_coo is not taken; give"),
-        (lambda: Cast(BF16).encode(X.numpy()), "x is a ndarray; give a torch tensor"),  # type: ignore[arg-type]
+        (lambda: Cast(BF16).encode(X.numpy()), "x is an ndarray; give a torch tensor"),  # type: ignore[arg-type]
         (lambda: Cast(BF16).decode(X), "codes of bf16 are integers, not float32; view them as"),
-        (lambda: Cast(BF16, random=3), "random is a int; give Philox(seed) or GivenBits"),
+        (lambda: Cast(BF16, random=3), "random is an int; give Philox(seed) or GivenBits"),
     ],
 )
 def test_what_is_no_tensor_of_numbers_is_refused(call: Any, words: str) -> None:

@@ -169,6 +169,14 @@ def test_the_entry_follows_from_the_order(order: str, entry: str) -> None:
     assert made.entry is Entry(entry)
 
 
+def test_names_become_formats() -> None:
+    made = untyped(accumulator="bf16", entry="end", psum="float32")
+    assert made == Accumulation(accumulator=BF16, entry=Entry.END, psum=FP32)
+    for field in ("accumulator", "psum"):
+        with pytest.raises(ValueError, match=f"{field}: no format is called 'bf17'; did you mean"):
+            untyped(entry="end", **{field: "bf17"})
+
+
 def test_names_become_members() -> None:
     made = untyped("pairwise", entry="end", join="sequential", nan="all_ones", rounding="to_odd")
     assert made.order is Order.PAIRWISE and made.entry is Entry.END
@@ -182,7 +190,7 @@ def test_names_become_members() -> None:
         (FP16, BF16, "fp16 does not hold bf16: 11 significant bits up to 65504, needed 8 up to"),
         (BF16, FP16, "bf16 does not hold fp16: 8 significant bits"),
         (E5M2, FP16, "e5m2 does not hold fp16"),
-        (FP32, INT8, "int8 operands with a fp32 accumulator; give an IntegerAccumulator"),
+        (FP32, INT8, "int8 operands with accumulator=fp32; give an IntegerAccumulator"),
         (IntegerAccumulator(32), BF16, "bf16 operands with int32"),
         (IntegerAccumulator(32), INT32, "needed: integers of at most 16 bits"),
         (IntegerAccumulator(8), UINT8, "int8 does not hold uint8, which goes from 0 to 255"),
@@ -258,9 +266,10 @@ def test_what_is_open_about_a_neuroncore_differs() -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"accumulator": INT8}, "accumulator"),
-        ({"accumulator": "fp32"}, "accumulator"),
-        ({"psum": "fp32", "entry": "end"}, "psum"),
+        ({"accumulator": INT8}, "accumulator=.*or an IntegerAccumulator"),
+        ({"accumulator": "int8"}, "accumulator='int8'; needed: a float format or its name, or"),
+        ({"accumulator": 32}, "accumulator=32; needed"),
+        ({"psum": "int32", "entry": "end"}, "psum='int32'; needed: a float format or its name"),
     ],
 )
 def test_another_kind_of_accumulator_is_no_accumulation(fields: dict[str, Any], named: str) -> None:

@@ -122,6 +122,33 @@ def ones(*shape: int) -> Any:
 
 
 @pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"stride": 1.5}, "stride=1.5; needed: an integer from 1 on, or two"),
+        ({"stride": (1.5, 2)}, r"stride=\(1.5, 2\); needed"),
+        ({"padding": "1"}, "padding='1'; needed: an integer from 0 on"),
+        ({"dilation": None}, "dilation=None; needed"),
+        ({"stride": True}, "stride=True; needed"),
+        ({"groups": 1.5}, "groups=1.5; needed: an integer"),
+        ({"a_scale": "x"}, "a_scale='x'; needed: a number"),
+        ({"b_scale": "x"}, "b_scale='x'; needed: a number"),
+    ],
+)
+def test_other_kinds_are_told_by_the_parameters_name(more: dict[str, Any], words: str) -> None:
+    with recording(Ledger()) as ledger, pytest.raises(TypeError, match=words):
+        core.tensor.conv2d(ones(1, 2, 3, 3), ones(2, 2, 2, 2), a_format="bf16", **more)
+    assert len(ledger) == 0
+
+
+def test_steps_may_be_of_numpy() -> None:
+    x, weight = ones(1, 1, 5, 5), ones(1, 1, 2, 2)
+    wanted = core.tensor.conv2d(x, weight, a_format="bf16", stride=2)
+    for stride in (np.int64(2), np.array([2, 2]), [2, 2]):
+        found: Any = core.tensor.conv2d(x, weight, a_format="bf16", stride=stride)  # type: ignore[arg-type]
+        assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
     ("x", "weight", "more", "words"),
     [
         (ones(1, 2, 3), ones(1, 2, 3, 3), {}, r"x has shape \(1, 2, 3\).*\(N, C, H, W\)"),
@@ -139,6 +166,8 @@ def ones(*shape: int) -> Any:
         (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"bias": ones(3)}, r"bias has shape \(3,\)"),
         (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"b_scale": ones(3)}, r"b_scale has shape \(3,\)"),
         (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"a_scale": 0}, "a_scale=0"),
+        (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"a_scale": ones(2)}, r"a_scale has shape \(2,\)"),
+        (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"b_scale": -1}, "b_scale=-1.0; needed: a positive"),
         (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"b_format": "fp32"}, "bf16 x fp32"),
         (ones(1, 2, 3, 3), ones(2, 2, 2, 2), {"out_format": "int8"}, "results are float"),
     ],

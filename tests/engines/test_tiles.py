@@ -76,13 +76,23 @@ def test_limits(stationary: Any, moving: Any, more: dict[str, Any], words: str) 
 
 
 def test_integer_psum_holds_integers() -> None:
-    with pytest.raises(ValueError, match="needs integers"):
-        core.tensor.nc_matmul(
-            ones(4, 5), ones(4, 6), np.full((5, 6), 0.5, np.float32), stationary_format="int8"
-        )
+    for wrong, words in (
+        (np.full((5, 6), 0.5, np.float32), "psum has type float32; .*needs integers"),
+        (np.full((5, 6), 2**31), "psum goes from 2147483648 to 2147483648; int32 holds"),
+        (np.ones((6, 5), np.int32), r"psum has shape \(6, 5\); the product \(5, 6\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            core.tensor.nc_matmul(ones(4, 5), ones(4, 6), wrong, stationary_format="int8")
     held = np.full((5, 6), 2**31 - 1, np.int32)
     found = core.tensor.nc_matmul(ones(4, 5), ones(4, 6), held, stationary_format="int8")
     assert found.dtype == np.int32 and (found == -(2**31) + 3).all(), "int32 wraps"
+
+
+def test_psum_of_another_kind_is_told_by_its_name() -> None:
+    with pytest.raises(TypeError, match="psum: elements of type complex128 are not taken"):
+        core.tensor.nc_matmul(
+            ones(4, 5), ones(4, 6), np.ones((5, 6), complex), stationary_format="bf16"
+        )
 
 
 def test_an_older_core() -> None:

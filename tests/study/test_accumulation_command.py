@@ -95,10 +95,7 @@ def test_the_list_is_data_too(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["accumulation", "neuroncore-v2"], "no preset 'neuroncore-v2'; the nearest: neuron"),
-        (
-            ["accumulation", "x"],
-            f"Allowed: {', '.join(PRESETS)}. `halfulp show accumulation` lists",
-        ),
+        (["accumulation", "nonsense"], "; see `halfulp show accumulation`"),
         (["accumulation", OURS, CHAINS], f"give one name, not {OURS} {CHAINS}"),
         (["accumulation", OURS, "--k", 0], "--k: k=0 is out of range; allowed: 1 to 65535"),
         (["accumulation", OURS, "--k", 65536], "--k: k=65536 is out of range"),
@@ -112,6 +109,13 @@ def test_wrong_words_end_with_two(arguments: list[object], message: str) -> None
     result = show(*arguments)
     assert result.exit_code == 2 and result.stdout == ""
     assert message in words(result.stderr)
+
+
+def test_of_an_unknown_name_the_nearest_three_are_told() -> None:
+    told = words(show("accumulation", "h100-fp16").stderr.replace("│", " "))
+    near = told.partition("the nearest: ")[2].partition(";")[0]
+    assert len(near.split(", ")) == 3 and set(near.split(", ")) <= set(PRESETS)
+    assert "h100-wmma-fp16-fp16" in near
 
 
 def test_a_format_is_shown_as_before() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib
 import json
 import os
 import shlex
@@ -22,7 +23,7 @@ from typer.testing import CliRunner
 
 import halfulp
 from halfulp.study.artifacts import DATA
-from halfulp.study.cli import app, extras
+from halfulp.study.cli import app, extras, main
 from halfulp.study.plan import plan
 from halfulp.study.store import Store
 
@@ -212,9 +213,11 @@ def outputs(place: Path) -> tuple[object, ...]:
     return ("--json", place / "a/s.json", "--csv", place / "s.csv", "--png", place / "s.png")
 
 
-def test_a_sweep_prints_and_writes_its_cells(undisturbed: Path) -> None:
+def test_a_sweep_prints_and_writes_its_cells(folder: Path, undisturbed: Path) -> None:
     progress = (undisturbed / "stderr").read_text()
-    assert [line.partition("]")[0] for line in progress.splitlines()] == ["[1/3", "[2/3", "[3/3"]
+    first, *cells = progress.splitlines()
+    assert first == f"[0/3] {folder}, supersense: the reference in float32 ..."
+    assert [line.partition("]")[0] for line in cells] == ["[1/3", "[2/3", "[3/3"]
     assert "from the store" not in progress
     result = json.loads((undisturbed / "a/s.json").read_text())
     assert [row["policy"] for row in result["rows"]] == list(PROMISED)
@@ -257,7 +260,7 @@ def test_a_stopped_sweep_goes_on_when_the_command_is_given_again(
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr is not None
-        first = process.stderr.readline()
+        reference, first = process.stderr.readline(), process.stderr.readline()
         process.send_signal(number)
         _, errors = process.communicate()
         if process.returncode != 0:
@@ -268,7 +271,7 @@ def test_a_stopped_sweep_goes_on_when_the_command_is_given_again(
         assert process.returncode == 130, errors
         assert f"kept in {store}: the same command goes on from there" in errors
         assert "Traceback" not in errors
-    assert first.startswith("[1/3]")
+    assert reference.startswith("[0/3]") and first.startswith("[1/3]")
     assert not (tmp_path / "s.json").exists()
     again = halfulp_(*arguments)
     assert again.returncode == 0, again.stderr
@@ -327,6 +330,76 @@ def test_interrupted_before_the_work_it_says_so(capsys: pytest.CaptureFixture[st
         raise KeyboardInterrupt
     assert caught.value.exit_code == 130
     assert capsys.readouterr().err == "halfulp: stopped before the work began\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs"),
+    [
+        (["reveal", "numpy.sum"], "halfulp.engines.reveal.reveal"),
+        (["conformance", "--target", "numpy.float16"], "halfulp.dtypes.conformance.check_cast"),
+        (["conformance", "gen", "e4m3"], "halfulp.study.conformance_pipe.questions"),
+        (["verify", "--format", "e4m3"], "halfulp.study.verification.plan"),
+        (["probe", "write", "p.npz"], "halfulp.engines.alternative_inputs.inputs"),
+        (["sensitivity"], "halfulp.study.provenance.free_bytes"),
+        (["chips"], "halfulp.study.catalog.chips"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_command_that_is_stopped_says_so(
+    arguments: list[str], runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object, **choices: object) -> None:
+        raise KeyboardInterrupt
+
+    module, _, name = runs.rpartition(".")
+    # the package has a function of that name too, which hides the module from getattr
+    monkeypatch.setattr(importlib.import_module(module), name, stopped)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 130 and result.stdout == ""
+    told = f"halfulp: stopped before `halfulp {arguments[0]}` was done; nothing is lost\n"
+    assert result.stderr == told
+
+
+@pytest.mark.parametrize("where", ["typer.core.TyperGroup.make_context", "typer.main.get_command"])
+def test_stopped_before_a_command_is_known_it_says_so_too(
+    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*given: object, **choices: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, stopped)
+    monkeypatch.setattr(sys, "argv", ["halfulp", "chips"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err.startswith("halfulp: stopped before ")
+
+
+SLOW = """
+import time
+
+def total(x):
+    print("called", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_ctrl_c_in_a_long_command_is_a_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "slowly.py").write_text(SLOW)
+    process = subprocess.Popen(
+        [*HALFULP, "reveal", "slowly:total"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # a shell that runs the tests in the background has told its children to ignore it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout is not None and process.stdout.readline() == "called\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "halfulp: stopped before `halfulp reveal` was done; nothing is lost\n"
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv", "--png"])

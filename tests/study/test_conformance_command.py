@@ -136,7 +136,7 @@ def test_a_function_of_a_module_is_judged(name: str, options: list[str], code: i
         (["--target", "numpy.int8"], "int8 is an integer format"),
         (["--target", "nowhere:cast"], "cannot import nowhere: ModuleNotFoundError"),
         (["--target", "mymodule:nothing"], "mymodule has no 'nothing'"),
-        (["--target", "mymodule:number"], "is a int, no function"),
+        (["--target", "mymodule:number"], "is an int, no function"),
         (["--target", "mymodule:cast"], "says no format; give one"),
         (["--target", "mymodule:cast", "--format", "e4m4x"], "did you mean e4m3"),
         (["--target", "numpy.float16", "--source", "bfloat16"], "float16, float32, float64"),

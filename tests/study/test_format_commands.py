@@ -121,6 +121,12 @@ def test_an_explanation_ends_where_the_cast_ends(
     assert int(result, 16) == code
 
 
+def test_a_neighbor_that_float64_does_not_hold_is_told_as_a_power() -> None:
+    status, text = run("explain", "0x1p1023", "e8m0fnu")
+    assert status == 0 and "\ntoward zero  8.98846567431158e+307" in text
+    assert "\naway         2^1024 " in text
+
+
 def test_numbers_are_read_exactly() -> None:
     assert read_number("0.1") == Fraction(1, 10)
     assert read_number("0x1.8p3") == 12.0 and read_number(" -Inf ") == float("-inf")

@@ -75,7 +75,7 @@ def test_a_machine_that_is_none_is_told_the_nearest(
     result, verdict = judged(written, path)
     assert result.exit_code == 1 and verdict["remaining"] == []
     assert [ONE] in verdict["nearest"] and len(verdict["ruled_out"]) == 24
-    assert "remaining: 0 of 24 classes\nnearest: 1 of 4 answers are others" in result.stdout
+    assert "remaining: 0 of 24 classes\nnearest: 1 of 4 answers differs" in result.stdout
     line = f"    input 2 ({asked.inputs.names[1]}): expected 00000000, given 7fffffff"
     assert f"  {ONE}\n{line}\n" in result.stdout
 
@@ -90,6 +90,43 @@ def test_several_classes_remain_where_others_are_asked_about(tmp_path: Path) -> 
     assert judged(path, answers)[0].exit_code == 0
     result, verdict = judged(path, answers, "--candidates", "neuroncore-assumed-*")
     assert result.exit_code == 1 and len(verdict["remaining"]) > 1
+
+
+def test_what_tells_nothing_apart_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "probe.npz"
+    alone = probe("write", path, "--candidates", ONE)
+    assert alone.exit_code == 2 and not list(tmp_path.iterdir())
+    assert f"{ONE} is the only candidate: there is nothing to tell apart" in words(alone)
+    alike = probe("write", path, "--candidates", "neuroncore-v?-matmul-bf16-fp32")
+    assert alike.exit_code == 2 and not list(tmp_path.iterdir())
+    assert "v2-matmul-bf16-fp32 answer every input alike: there is nothing" in words(alike)
+
+
+def test_with_every_input_one_candidate_is_asked_about(tmp_path: Path) -> None:
+    path, answers = tmp_path / "probe.npz", tmp_path / "answers.npy"
+    assert ", 1 class\n" in probe("write", path, "--every", "--candidates", ONE).stdout
+    for name, code in ((ONE, 0), (f"{ONE}-truncated", 1)):
+        assert probe("ask", name, path, answers).exit_code == 0
+        result, _ = judged(path, answers)
+        assert result.exit_code == code
+        assert f"remaining: {1 - code} of 1 class\n" in result.stdout
+
+
+def test_one_input_and_one_answer_are_told_as_one(tmp_path: Path) -> None:
+    path, answers = tmp_path / "probe.npz", tmp_path / "answers.txt"
+    two = ("--candidates", ONE, "--candidates", f"{ONE}-truncated")
+    told = probe("write", path, *two).stdout
+    assert ": 1 input of 256 bf16 products, 2 classes\n" in told
+    assert "or a text of 1 line, one word" in words_of(told)
+    answers.write_text("00000000\n" * 2)
+    assert "has 2 answers; needed: 1, one" in words(probe("read", path, answers))
+    answers.write_text("7fffffff\n")
+    result, _ = judged(path, answers)
+    assert "nearest: 1 of 1 answer differs\n" in result.stdout
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.split())
 
 
 def test_the_few_inputs_say_nothing_of_what_no_candidate_does_and_every_one_does(
@@ -157,7 +194,7 @@ def test_files_are_old_or_new_where_the_disk_is_full(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    few = ("--candidates", ONE)
+    few = ("--candidates", ONE, "--candidates", f"{ONE}-truncated")
     for arguments in (
         ("write", tmp_path / names[0], *few),
         ("ask", ONE, written, tmp_path / names[2]),

@@ -121,6 +121,12 @@ def test_the_text_names_sources_assumptions_refusals_and_notices_once() -> None:
     assert text.count("- the bias") == 1
 
 
+def test_one_sample_and_one_token_are_told_as_one() -> None:
+    for row, words in ((ROW, "supersense, 1 sample"), (DETECTION, "detection, 1 token")):
+        text = to_text(sweep_of([dataclasses.replace(row, samples=1)]), width=120)
+        assert words in text and f"{words}s" not in text
+
+
 def test_names_are_never_read_as_markup() -> None:
     row = dataclasses.replace(ROW, model="[red]folder[/red]", policy="[bold]x")
     text = to_text(sweep_of([row]), width=100)

@@ -118,6 +118,12 @@ def test_a_sum_that_loses_nothing_is_said_to_have_no_order() -> None:
     assert "it loses nothing, so that the order is not seen" in result.stdout
 
 
+def test_one_number_is_told_as_one(module: str) -> None:
+    result = reveal("numpy.sum", "--n", 1)
+    assert re.search(r"^numpy.sum: 1 number, \d+ probes?$", result.stdout, re.M)
+    assert "1 probes" not in result.stdout
+
+
 def test_a_function_of_a_module_is_revealed(module: str) -> None:
     result = reveal(f"{module}:total", "--n", 4)
     assert result.exit_code == 0 and result.stdout.startswith("(0 (1 (2 3)))\n")
@@ -135,7 +141,7 @@ def test_a_function_of_a_module_is_revealed(module: str) -> None:
         (["numpy.sum", "--json", "/"], 2, "is a folder"),
         (["nomodule:f"], 2, "cannot import nomodule"),
         (["mymodule:nothing"], 2, "mymodule has no 'nothing'"),
-        (["mymodule:constant"], 2, "mymodule:constant is a int, no function"),
+        (["mymodule:constant"], 2, "mymodule:constant is an int, no function"),
         (["mymodule:total", "--format", "e4m3"], 2, "e4m3 in fp32 goes from 2^-9 to 2^7"),
         (["mymodule:total", "--format", "e4mm"], 2, "did you mean e4m3"),
         (["mymodule:silent"], 1, "TypeError: the function returned None, of type NoneType"),

@@ -35,6 +35,7 @@ from tests.study.workloads import Emulated, Prepared
 
 class Told:
     def begin(self, what): print("begin", what, flush=True)
+    announce = begin
     def part(self, share): time.sleep(0.02)
     def finish(self, cell, row, *, kept): print("kept" if kept else "ran", cell.policy, flush=True)
     def skip(self, count, reason): print("skip", reason, flush=True)

@@ -109,7 +109,7 @@ def test_the_choice_follows_the_text_not_its_place() -> None:
 
 @pytest.mark.parametrize("samples", [0, -1, 1637])
 def test_a_choice_that_the_split_cannot_give_is_refused(samples: int) -> None:
-    with pytest.raises(ValueError, match=rf"samples={samples}; .* 1 to 1636"):
+    with pytest.raises(ValueError, match=rf"samples={samples}; .* 1 to 1,636 samples"):
         prepare("electra", "supersense", samples=samples)
 
 

@@ -86,7 +86,7 @@ def test_wrong_inputs_are_shown_and_end_with_one(tmp_path: Path) -> None:
 def test_wrong_draws_are_shown_and_end_with_one() -> None:
     result = verify(*SMALL, "--rounding", "stochastic")
     assert result.exit_code == 1
-    assert "0x3f800000 with draw 0 of 1 bits: encode gave 0x39, wanted 0x38" in result.stdout
+    assert "0x3f800000 with draw 0 of 1 bit: encode gave 0x39, wanted 0x38" in result.stdout
 
 
 def names(**asked: Any) -> list[str]:
@@ -200,11 +200,21 @@ def test_an_interrupted_proof_says_how_far_it_was_and_goes_on(
         result = verify(*both)
     assert result.exit_code == 130
     assert (
-        f"stopped in e4m3 toward_zero inf part {PART} at 43%; 1 of 2 cases are finished"
+        f"stopped in e4m3 toward_zero inf part {PART} at 43%; 1 of 2 cases is finished"
         f" and kept in {path}: the same command goes on from there"
     ) in result.stderr
     again = verify(*both)
     assert again.exit_code == 0 and again.stderr.count("from the file") == 1
+
+
+def test_a_proof_that_is_stopped_at_once_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(layers: tuple[str, ...]) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verified, "proven_here", stopped)
+    result = verify(*SMALL)
+    assert result.exit_code == 130
+    assert "stopped in the beginning; 0 of 1 case is finished" in result.stderr
 
 
 def test_ctrl_c_ends_the_command_with_130() -> None:
