@@ -93,7 +93,8 @@ def measure(effort: Effort, tiny: bool) -> list[Row]:
     set_num_threads(effort.threads)
     torch.set_num_threads(effort.threads)
     count, cached = (4096, 256) if tiny else (LARGE, CACHED)
-    with torch.inference_mode():
+    # numpy's warnings of what the inputs give
+    with torch.inference_mode(), np.errstate(all="ignore"):
         return [*_functions(effort, count, cached), *_normalizations(effort, tiny)]
 
 

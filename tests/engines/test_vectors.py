@@ -54,7 +54,6 @@ def by_reference(a: Array, b: Array, c: Array | None, preset: Preset) -> Array:
 
 def by_kernel(a: Array, b: Array, c: Array | None, preset: Preset) -> Array:
     """Each row a product of its own, (1, K) times (K, 1), in one batch."""
-    out = preset.out_format if isinstance(preset.out_format, FloatFormat) else FP32
     found: Array = matmul(
         a[:, None, :],
         b[:, :, None],
@@ -62,7 +61,7 @@ def by_kernel(a: Array, b: Array, c: Array | None, preset: Preset) -> Array:
         accumulation=preset.accumulation,
         a_format=preset.a_format,
         b_format=preset.b_format,
-        out_format=out,
+        out_format=preset.out_format,
     )
     return found.ravel()
 
