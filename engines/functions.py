@@ -4,7 +4,7 @@
 `out=` is a float32 array of x's shape. NaN gives NaN (canonical). The same bits on every machine,
 in every process and on any number of threads. What the functions are is documented (nki.language);
 that the hardware's are the nearest is assumed. Checked on all 2^32 inputs, see
-docs/verification.md.
+docs/functions.md.
 
 Raises TypeError for other types, since a float64 would be rounded twice, and ValueError for an
 `out` that does not fit.
