@@ -18,7 +18,7 @@ import numpy as np
 
 from halfulp.dtypes import FP32
 from halfulp.engines import NEURONCORE_V2, Activation, NeuronCore, functions
-from halfulp.engines.scalar import ScalarEngine
+from halfulp.engines.piecewise import PiecewiseCubic, Segment
 from halfulp.engines.vector import VectorEngine
 from halfulp.quant import emulate, named_policy
 from halfulp.study import metrics
@@ -77,44 +77,19 @@ def distance(name: str, every: int) -> dict[str, Any]:
     return {"function": name, "inputs": inputs, "ulps": largest, "at": at.hex(), "differ": differ}
 
 
-class TorchScalar(ScalarEngine):
-    """Some functions are torch's."""
+class TorchTable(PiecewiseCubic):
+    """torch's function in the place of a table."""
 
-    names: frozenset[Activation] = frozenset()
-
-    def activation(
-        self, x: Any, function: Any, *, scale: float = 1.0, bias: float = 0.0,
-        out_format: Any = FP32, slope: float = 0.01,
-    ) -> Any:  # fmt: skip
+    def __call__(self, x: Any) -> Any:
         import torch
 
-        if Activation(function) not in self.names:
-            choices: dict[str, Any] = {"scale": scale, "bias": bias, "out_format": out_format}
-            return super().activation(x, function, **choices)
-        argument = np.asarray(super().activation(x, Activation.COPY, scale=scale, bias=bias))
-        theirs = torch_function(Activation(function).value)
+        theirs = torch_function(self.name)
         assert theirs is not None
-        y = theirs(torch.from_numpy(argument)).numpy()
-        return self.core.vector.tensor_copy(y, out_format=out_format)
+        return theirs(torch.from_numpy(np.ascontiguousarray(x))).numpy()
 
 
 class Composed(VectorEngine):
-    """Softmax and layer normalization instruction by instruction, the functions on Scalar."""
-
-    def softmax(
-        self, x: Any, *, out_format: Any = FP32, scale: float = 1.0, mask: Any = None,
-        scores_format: Any = FP32,
-    ) -> Any:  # fmt: skip
-        scores = self.tensor_scalar(x, scale, "multiply", out_format=scores_format)
-        if mask is not None and mask.dtype == np.bool_:
-            scores = np.where(mask, scores, np.float32(-np.inf))
-        elif mask is not None:
-            scores = self.tensor_tensor(scores, mask, "add")
-        largest = self.tensor_reduce(scores, "max", keepdims=True)
-        shifted = self.tensor_tensor(scores, largest, "subtract")
-        power = self.core.scalar.activation(shifted, Activation.EXP)
-        total = self.tensor_reduce(power, "add", keepdims=True)
-        return self.tensor_tensor(power, self.reciprocal(total), "multiply", out_format=out_format)
+    """Layer normalization instruction by instruction, its rsqrt on Scalar."""
 
     def layernorm(
         self, x: Any, gamma: Any, beta: Any, eps: float, *, out_format: Any = FP32
@@ -128,12 +103,11 @@ class Composed(VectorEngine):
 
 
 def core_with(names: Iterable[Activation]) -> NeuronCore:
-    """A core some of whose functions are torch's."""
-    core = replace(NEURONCORE_V2)
-    scalar = TorchScalar(core)
-    object.__setattr__(scalar, "names", frozenset(names))
+    """A core some of whose functions are torch's, softmax's exp among them."""
+    none = (Segment(0.0, 0.0, (0.0, 0.0, 0.0, 0.0)),)
+    core = replace(NEURONCORE_V2, tables={name: TorchTable(name, none, 1.0) for name in names})
     # where a core keeps its engines
-    vars(core).update({"scalar": scalar, "vector": Composed(core)})
+    vars(core).update({"vector": Composed(core)})
     return core
 
 
@@ -148,6 +122,8 @@ def _logits(core: NeuronCore, workload: Workload) -> tuple[Any, set[str]]:
         for record in emulation.ledger.records
         if record.engine == "scalar"
     }
+    if any(record.instruction == "softmax" for record in emulation.ledger.records):
+        ran.add("exp")
     return np.asarray(workload.assemble(parts), np.float64), ran
 
 

@@ -6,76 +6,10 @@ one, which neither casts nor counts: x, its row stride, out, its row stride, row
 bits, 0.
 """
 
-from typing import Any
-
-from llvmlite import ir
-
 from halfulp.dtypes.jit import Kernel, device, kernel
-from halfulp.dtypes.lanes import F32, I32, Lanes
-from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.natives import unpack
-from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32
+from halfulp.engines.activation_grids import activation_grid, plain_grid
 from halfulp.engines.activations import Activation
-from halfulp.engines.casts import COUNTS, float_cast, quick_cast
-from halfulp.engines.function_lanes import apply
-from halfulp.engines.grid import lane_grid
-
-Given = dict[str, Lanes]
-#: After a format's parameters: bits of leaky_relu's slope; and whether the format is fp32, in which
-#: every finite result stays as it is.
-OWN = ("slope", "plain")
-
-
-def _cast(x: Lanes, given: Given) -> tuple[Lanes, list[Lanes]]:
-    """`float_cast`, behind a jump where nothing is to be counted."""
-    builder = x.builder
-    plain = builder.extract_element(given["plain"].value, I32(0))
-    with builder.if_else(builder.icmp_unsigned("!=", plain, I32(0))) as (then, otherwise):
-        with then:
-            finite = (x & MAGNITUDE32) < INF32
-            as_it_is = builder.block
-        with otherwise:
-            fits, rounded = quick_cast(x, given)
-            rounding = builder.block
-    both = [((finite, as_it_is), (fits, rounding)), ((x, as_it_is), (rounded, rounding))]
-    ordinary, result = (_joined(*pair) for pair in both)
-    never = ordinary ^ ordinary
-
-    def slow() -> list[Lanes]:
-        exact, masks = float_cast(x, given)
-        return [exact, *masks]
-
-    quick = [result, *([never] * len(COUNTS))]
-    found, *masks = unless_all(builder, ordinary, quick, slow)
-    return found, masks
-
-
-def _joined(*ways: tuple[Lanes, ir.Block]) -> Lanes:
-    builder = ways[0][0].builder
-    phi = builder.phi(ways[0][0].value.type)
-    for lanes, block in ways:
-        phi.add_incoming(lanes.value, block)
-    return Lanes(builder, phi)
-
-
-def _grid(function: Activation) -> Any:
-    def body(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, list[Lanes]]:
-        x, bias = (lanes.bits(F32) for lanes in inputs)
-        slope = given["slope"].bits(F32)
-        return _cast(apply(function, x * scale + bias, slope).bits(I32), given)
-
-    name, names = f"halfulp_activation_{function.value}", (*NAMES32, *OWN)
-    return lane_grid(name, body, [I32, I32], I32, names, len(COUNTS), at_address=True)
-
-
-def _plain_grid(function: Activation) -> Any:
-    """The function alone; the scale is the slope. Its arguments have no bias."""
-
-    def body(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, list[Lanes]]:
-        result = apply(function, inputs[0].bits(F32), scale, inline=True)
-        return result.is_nan().where(inputs[0].like(NAN32), result.bits(I32)), []
-
-    return lane_grid(f"halfulp_plain_{function.value}", body, [I32], I32, (), 0, at_address=True)
 
 
 @device
@@ -85,58 +19,58 @@ def _is_plain(arguments: int) -> bool:
 
 
 # numba knows a native, and a kernel's place in the cache, by its name alone
-_copy = _grid(Activation.COPY)
-_exp = _grid(Activation.EXP)
-_tanh = _grid(Activation.TANH)
-_gelu = _grid(Activation.GELU)
-_relu = _grid(Activation.RELU)
-_sqrt = _grid(Activation.SQRT)
-_rsqrt = _grid(Activation.RSQRT)
-_reciprocal = _grid(Activation.RECIPROCAL)
-_exp2 = _grid(Activation.EXP2)
-_expm1 = _grid(Activation.EXPM1)
-_log = _grid(Activation.LOG)
-_log2 = _grid(Activation.LOG2)
-_log1p = _grid(Activation.LOG1P)
-_sigmoid = _grid(Activation.SIGMOID)
-_silu = _grid(Activation.SILU)
-_erf = _grid(Activation.ERF)
-_gelu_tanh = _grid(Activation.GELU_TANH)
-_softplus = _grid(Activation.SOFTPLUS)
-_mish = _grid(Activation.MISH)
-_sin = _grid(Activation.SIN)
-_cos = _grid(Activation.COS)
-_arctan = _grid(Activation.ARCTAN)
-_leaky_relu = _grid(Activation.LEAKY_RELU)
-_square = _grid(Activation.SQUARE)
-_abs = _grid(Activation.ABS)
-_sign = _grid(Activation.SIGN)
-_plain_copy = _plain_grid(Activation.COPY)
-_plain_exp = _plain_grid(Activation.EXP)
-_plain_tanh = _plain_grid(Activation.TANH)
-_plain_gelu = _plain_grid(Activation.GELU)
-_plain_relu = _plain_grid(Activation.RELU)
-_plain_sqrt = _plain_grid(Activation.SQRT)
-_plain_rsqrt = _plain_grid(Activation.RSQRT)
-_plain_reciprocal = _plain_grid(Activation.RECIPROCAL)
-_plain_exp2 = _plain_grid(Activation.EXP2)
-_plain_expm1 = _plain_grid(Activation.EXPM1)
-_plain_log = _plain_grid(Activation.LOG)
-_plain_log2 = _plain_grid(Activation.LOG2)
-_plain_log1p = _plain_grid(Activation.LOG1P)
-_plain_sigmoid = _plain_grid(Activation.SIGMOID)
-_plain_silu = _plain_grid(Activation.SILU)
-_plain_erf = _plain_grid(Activation.ERF)
-_plain_gelu_tanh = _plain_grid(Activation.GELU_TANH)
-_plain_softplus = _plain_grid(Activation.SOFTPLUS)
-_plain_mish = _plain_grid(Activation.MISH)
-_plain_sin = _plain_grid(Activation.SIN)
-_plain_cos = _plain_grid(Activation.COS)
-_plain_arctan = _plain_grid(Activation.ARCTAN)
-_plain_leaky_relu = _plain_grid(Activation.LEAKY_RELU)
-_plain_square = _plain_grid(Activation.SQUARE)
-_plain_abs = _plain_grid(Activation.ABS)
-_plain_sign = _plain_grid(Activation.SIGN)
+_copy = activation_grid(Activation.COPY)
+_exp = activation_grid(Activation.EXP)
+_tanh = activation_grid(Activation.TANH)
+_gelu = activation_grid(Activation.GELU)
+_relu = activation_grid(Activation.RELU)
+_sqrt = activation_grid(Activation.SQRT)
+_rsqrt = activation_grid(Activation.RSQRT)
+_reciprocal = activation_grid(Activation.RECIPROCAL)
+_exp2 = activation_grid(Activation.EXP2)
+_expm1 = activation_grid(Activation.EXPM1)
+_log = activation_grid(Activation.LOG)
+_log2 = activation_grid(Activation.LOG2)
+_log1p = activation_grid(Activation.LOG1P)
+_sigmoid = activation_grid(Activation.SIGMOID)
+_silu = activation_grid(Activation.SILU)
+_erf = activation_grid(Activation.ERF)
+_gelu_tanh = activation_grid(Activation.GELU_TANH)
+_softplus = activation_grid(Activation.SOFTPLUS)
+_mish = activation_grid(Activation.MISH)
+_sin = activation_grid(Activation.SIN)
+_cos = activation_grid(Activation.COS)
+_arctan = activation_grid(Activation.ARCTAN)
+_leaky_relu = activation_grid(Activation.LEAKY_RELU)
+_square = activation_grid(Activation.SQUARE)
+_abs = activation_grid(Activation.ABS)
+_sign = activation_grid(Activation.SIGN)
+_plain_copy = plain_grid(Activation.COPY)
+_plain_exp = plain_grid(Activation.EXP)
+_plain_tanh = plain_grid(Activation.TANH)
+_plain_gelu = plain_grid(Activation.GELU)
+_plain_relu = plain_grid(Activation.RELU)
+_plain_sqrt = plain_grid(Activation.SQRT)
+_plain_rsqrt = plain_grid(Activation.RSQRT)
+_plain_reciprocal = plain_grid(Activation.RECIPROCAL)
+_plain_exp2 = plain_grid(Activation.EXP2)
+_plain_expm1 = plain_grid(Activation.EXPM1)
+_plain_log = plain_grid(Activation.LOG)
+_plain_log2 = plain_grid(Activation.LOG2)
+_plain_log1p = plain_grid(Activation.LOG1P)
+_plain_sigmoid = plain_grid(Activation.SIGMOID)
+_plain_silu = plain_grid(Activation.SILU)
+_plain_erf = plain_grid(Activation.ERF)
+_plain_gelu_tanh = plain_grid(Activation.GELU_TANH)
+_plain_softplus = plain_grid(Activation.SOFTPLUS)
+_plain_mish = plain_grid(Activation.MISH)
+_plain_sin = plain_grid(Activation.SIN)
+_plain_cos = plain_grid(Activation.COS)
+_plain_arctan = plain_grid(Activation.ARCTAN)
+_plain_leaky_relu = plain_grid(Activation.LEAKY_RELU)
+_plain_square = plain_grid(Activation.SQUARE)
+_plain_abs = plain_grid(Activation.ABS)
+_plain_sign = plain_grid(Activation.SIGN)
 
 
 @kernel

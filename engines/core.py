@@ -22,7 +22,12 @@ from halfulp.dtypes import (
 from halfulp.dtypes.format import Specials
 from halfulp.dtypes.parameters import fast32
 from halfulp.dtypes.rounding import choice
-from halfulp.engines.accumulation import SYSTOLIC, Accumulation, IntegerAccumulator
+from halfulp.engines.accumulation import (
+    SYSTOLIC,
+    Accumulation,
+    IntegerAccumulator,
+    check_accumulation,
+)
 from halfulp.engines.activations import Activation
 from halfulp.engines.datapath import IntegerMatmul
 from halfulp.engines.dma import DmaEngine
@@ -48,6 +53,8 @@ class NeuronCore:
     cfp8       whether 8-bit floats of configurable exponent and mantissa exist
     source     where the lists come from
 
+    has_gpsimd   whether it has a GPSIMD engine
+
     What is assumed of the Tensor Engine, to be varied by `dataclasses.replace`:
 
     accumulation     how its sums are added. One with a float accumulator is for float operands and
@@ -68,6 +75,7 @@ class NeuronCore:
     cfp8: bool
     source: str
     _: KW_ONLY
+    has_gpsimd: bool = True
     accumulation: Accumulation = SYSTOLIC
     fp32_passes: int = 4
     integer_matmul: IntegerMatmul = IntegerMatmul.DATA_SHEET
@@ -75,8 +83,7 @@ class NeuronCore:
     tables: Mapping[Activation, PiecewiseCubic] | Tables = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.accumulation, Accumulation):
-            raise TypeError(f"accumulation={self.accumulation!r}; needed: an Accumulation")
+        check_accumulation(self.accumulation)
         held = self.accumulation.accumulator
         if isinstance(held, IntegerAccumulator) and held.bits > 32:
             raise ValueError(
@@ -159,6 +166,7 @@ NEURONCORE_V1 = NeuronCore(
     results=frozenset({FP32, BF16, FP16}),
     cfp8=False,
     source="neuron-core-v1.rst",
+    has_gpsimd=False,
 )
 NEURONCORE_V2 = NeuronCore(
     name="NeuronCore-v2",

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from halfulp.dtypes.wording import kind_of
 from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import apply_plain
 from halfulp.engines.memory import uninitialized
@@ -87,6 +88,8 @@ def evaluate(function: Activation, x: Any, out: Any = None, slope: float = 0.0) 
         result = uninitialized(source.shape)
         apply_plain(source, function, result, slope)
         return give(result)
+    if not hasattr(out, "dtype"):
+        raise TypeError(f"out is {kind_of(out)}; give a float32 array or tensor to write into")
     target = _float32(out, "out")[0]
     if target.shape != array.shape:
         raise ValueError(f"out has shape {target.shape}; x has {array.shape}")

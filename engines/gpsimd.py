@@ -41,8 +41,6 @@ INTEGERS: dict[str, IntFormat] = {
 }
 _ALLOWED = ", ".join(INTEGERS)
 _PARTITIONS = 16  # of a processor
-#: neuron-core-v1.rst has three engines.
-_WITHOUT_GPSIMD = frozenset(("NeuronCore-v1",))
 _NO_CASTS: Counts = np.zeros(4, np.int64)
 
 
@@ -60,15 +58,15 @@ class GpSimdEngine:
     it documents for Vector, give the same bits here; a shift by the width or more, or by a negative
     number, leaves 0, an arithmetic one the sign.
 
-    Raises UnsupportedEngine for NeuronCore-v1, which has none (documented).
+    Raises UnsupportedEngine for a core without one: NeuronCore-v1 (documented).
     """
 
     core: "NeuronCore"
 
     def __post_init__(self) -> None:
-        if self.core.name in _WITHOUT_GPSIMD:
+        if not self.core.has_gpsimd:
             raise UnsupportedEngine(
-                f"{self.core.name} has no GPSIMD engine (neuron-core-v1.rst); give NEURONCORE_V2"
+                f"{self.core.name} has no GPSIMD engine ({self.core.source}); give NEURONCORE_V2"
             )
 
     def tensor_tensor(

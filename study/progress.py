@@ -49,21 +49,22 @@ class Silent:
 SILENT: Progress = Silent()
 
 
-class Watched:
-    """Progress for a person; a context manager, `total` cells long."""
+class _Watching:
+    """A bar on a terminal, elsewhere lines; a context manager, `total` parts long.
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.from_store = total, 0, 0
+    done   how many parts are
+    """
+
+    def __init__(self, total: int, done: TextColumn, what: TextColumn) -> None:
+        self.total, self.done = total, 0
         self.console = Console(stderr=True, highlight=False)
         self._bar = Bar(
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            done,
             BarColumn(bar_width=24),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn(
-                "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")
-            ),
+            what,
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -81,6 +82,25 @@ class Watched:
         traceback: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+    def _line(self, text: str) -> None:
+        """One line where there is no terminal, however narrow rich takes the log to be."""
+        if not self.console.is_terminal:
+            line = f"[{self.done}/{self.total}] {text}"
+            self.console.print(line, markup=False, soft_wrap=True)
+
+
+class Watched(_Watching):
+    """Progress for a person; a context manager, `total` cells long."""
+
+    def __init__(self, total: int) -> None:
+        name = Column(no_wrap=True, overflow="ellipsis")
+        super().__init__(
+            total,
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.description}", table_column=name),
+        )
+        self.from_store = 0
 
     def begin(self, what: str) -> None:
         self._bar.update(self._task, completed=self.done, description=escape(what))
@@ -104,40 +124,17 @@ class Watched:
         self._bar.update(self._task, completed=self.done)
         self._line(line)
 
-    def _line(self, text: str) -> None:
-        _log(self.console, f"[{self.done}/{self.total}] {text}")
 
-
-class WatchedParts:
+class WatchedParts(_Watching):
     """Progress of equal parts, each named by a line, for a person; a context manager."""
 
     def __init__(self, total: int) -> None:
-        self.total, self.done, self.now, self.share = total, 0, "", 0.0
-        self.console = Console(stderr=True, highlight=False)
-        self._bar = Bar(
+        super().__init__(
+            total,
             TextColumn("{task.completed:.2f}/{task.total:.0f}"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
+        self.now, self.share = "", 0.0
 
     def begin(self, part: str) -> None:
         """This part runs now."""
@@ -148,7 +145,7 @@ class WatchedParts:
     def announce(self, what: str) -> None:
         """`what`, which is no part, runs now, and has a line of its own in a log too."""
         self.begin(what)
-        _log(self.console, f"[{self.done}/{self.total}] {what} ...")
+        self._line(f"{what} ...")
 
     def part(self, share: float) -> None:
         """Of it, `share` is done."""
@@ -159,13 +156,7 @@ class WatchedParts:
         """A part has its outcome, which `str()` tells."""
         self.done += 1
         self._bar.update(self._task, completed=self.done)
-        _log(self.console, f"[{self.done}/{self.total}] {part}{', from the file' * from_file}")
-
-
-def _log(console: Console, line: str) -> None:
-    """A line where there is no terminal; one line, however narrow rich takes the log to be."""
-    if not console.is_terminal:
-        console.print(line, markup=False, soft_wrap=True)
+        self._line(f"{part}{', from the file' * from_file}")
 
 
 def how_far(done: int, total: int, thing: str) -> str:

@@ -44,7 +44,13 @@ from halfulp.engines import (
     array_values,
     recording,
 )
-from halfulp.engines.array_values import ACTIVATIONS, ALU_OPS, COMPARISONS, INTEGER_OPS, REDUCTIONS
+from halfulp.engines.array_tables import (
+    ACTIVATIONS,
+    ALU_OPS,
+    COMPARISONS,
+    INTEGER_OPS,
+    REDUCTIONS,
+)
 from tests.engines.inputs import CORNERS, mixed
 
 np: Any = numpy  # its types know no arrays but its own

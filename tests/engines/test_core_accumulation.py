@@ -239,7 +239,7 @@ def test_an_accumulation_without_an_end_takes_fp32_in_one_pass() -> None:
     ("fields", "error", "words"),
     [
         ({"fp32_passes": 3}, ValueError, "fp32_passes=3; allowed: 4 and 1"),
-        ({"accumulation": "systolic"}, TypeError, "accumulation='systolic'; needed"),
+        ({"accumulation": "systolic"}, TypeError, "accumulation is a str; give an Accumulation"),
         ({"integer_matmul": "int64"}, ValueError, "integer_matmul='int64'.*'data_sheet'"),
         (
             {"accumulation": Accumulation(accumulator=IntegerAccumulator(33))},

@@ -1,10 +1,12 @@
 """Each function gives the fp32 nearest to the true value, as MPFR decides it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from halfulp.dtypes import BF16, FP16, FP32
-from halfulp.engines import NEURONCORE_V2, Activation, function_proof, reference_rows
+from halfulp.engines import NEURONCORE_V2, Activation, function_proof, functions, reference_rows
 from halfulp.engines.activations import EXACT
 from halfulp.engines.function_proof import judge, verify_function, wanted
 from halfulp.engines.functions import evaluate
@@ -265,3 +267,21 @@ def test_shapes_containers_and_sizes_around_the_chunks() -> None:
     assert same(activation(x.transpose(2, 0, 1), "tanh"), activation(x, "tanh").transpose(2, 0, 1))
     number = activation(1.5, "relu")
     assert number == 1.5 and np.ndim(number) == 0
+
+
+def test_a_result_is_written_where_out_says_and_nowhere_else() -> None:
+    x = mixed((40,), 4)
+    wanted, line = functions.exp(x), np.zeros(80, np.float32)
+    assert functions.exp(x, out=line[::2]) is not None and same(line[::2].copy(), wanted)
+    both = np.concatenate([x, x[:1]])
+    functions.exp(both[:-1], out=both[1:])  # overlaps, and is read before it is written
+    assert same(both[1:], wanted) and same(functions.exp(x, out=x), wanted)
+    refused: list[tuple[Any, type[Exception], str]] = [
+        ([0.0] * 40, TypeError, "out is a list; give a float32 array"),
+        (np.zeros(40), TypeError, "out is float64"),
+        (np.zeros(39, np.float32), ValueError, r"out has shape \(39,\); x has \(40,\)"),
+        (np.broadcast_to(np.float32(0), 40), ValueError, "read-only"),
+    ]
+    for out, error, told in refused:
+        with pytest.raises(error, match=told):
+            functions.exp(x, out=out)
