@@ -22,7 +22,7 @@ from halfulp.engines.declared_trees import declared_tree
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.gpsimd import UnsupportedEngine
 from halfulp.engines.integer_lanes import Comparison, IntegerOp
-from halfulp.engines.ledger import Ledger, Record, recording
+from halfulp.engines.ledger import Ledger, Parameter, Record, recording
 from halfulp.engines.operands import UnsupportedFormat
 from halfulp.engines.presets import PRESETS, Preset
 from halfulp.engines.probes import NoTree
@@ -59,6 +59,7 @@ __all__ = [
     "NoTree",
     "Order",
     "Packed",
+    "Parameter",
     "Peak",
     "Preset",
     "Record",

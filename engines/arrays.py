@@ -23,6 +23,7 @@ from halfulp.engines.elementwise import (
 )
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import (
+    NO_COUNTS,
     Counters,
     Counts,
     Floats,
@@ -32,6 +33,7 @@ from halfulp.engines.operands import (
     open_floats,
     pieces_of,
 )
+from halfulp.engines.outlines import is_outline, outline
 from halfulp.engines.reduction import SEQUENTIAL, Reduction
 from halfulp.engines.rows import TURNED, sums
 
@@ -57,6 +59,8 @@ def apply_flat(
     slope: float = 0.0,
 ) -> tuple[Floats, Counts]:  # fmt: skip
     """round(f(x * scale + bias)) of every element."""
+    if is_outline(x):
+        return x, NO_COUNTS
     x = contiguous(x)
     out = uninitialized(x.shape)
     # the arrays must outlive the call, the caches may drop them
@@ -117,6 +121,8 @@ def _as_matrix(x: Floats, shape: tuple[int, ...]) -> tuple[Floats, int]:
 def combine(a: Floats, b: Floats, op: AluOp, fmt: FloatFormat) -> tuple[Floats, Counts]:
     """round(a op b) of every element, broadcast as numpy does."""
     shape = a.shape if a.shape == b.shape else broadcast_shape(a=a.shape, b=b.shape)
+    if is_outline(a, b):
+        return outline(shape), NO_COUNTS
     flat = a.shape == b.shape and a.flags.c_contiguous and b.flags.c_contiguous
     if flat and a.ndim != 2 and a.size > _CHUNK:
         # long rows, whatever the last axis is
@@ -151,6 +157,8 @@ def add_mask(scores: Floats, mask: Any) -> None:
     if broadcast_shape(x=scores.shape, mask=added.shape) != scores.shape:
         needed = f"one that broadcasts to x, {scores.shape}"
         raise ValueError(f"mask has shape {added.shape}; needed: {needed}")
+    if is_outline(scores, added):
+        return
     columns = scores.shape[-1]
     view = np.broadcast_to(added, scores.shape)
     if columns > 1 and view.strides[-1] != 4:
@@ -197,6 +205,8 @@ def by_rows(
     `more` are the kernel's own arguments, between the number of columns and the format; `blocks`
     is how many times sixteen rows its scratch memory holds.
     """
+    if is_outline(x, out):
+        return Counters(0)
     columns = x.shape[-1] if x.ndim else 0
     rows = x.size // columns if columns else 0
     pieces = pieces_of(rows, columns)
@@ -214,6 +224,8 @@ def by_rows(
 
 def sum_rows(x: Floats, fmt: FloatFormat, order: Reduction = SEQUENTIAL) -> tuple[Floats, Counts]:
     """Sums along the last axis of a contiguous array, from +0 in this order."""
+    if is_outline(x):
+        return outline(x.shape[:-1]), NO_COUNTS
     out = np.zeros(x.shape[:-1], np.float32)
     counts = by_rows(sums, x, out, fmt, (order.chains(x.shape[-1]),), blocks=2)
     return out, counts.total()
@@ -228,6 +240,8 @@ def reduce_axis(x: Floats, axis: int, op: AluOp, fmt: FloatFormat) -> tuple[Floa
     """A reduction along an axis: whole rows, the axes behind it, one after the other."""
     source = contiguous(x)
     lead, length, behind = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    if is_outline(x):
+        return outline(lead + behind), NO_COUNTS
     columns, items = prod(behind), prod(lead)
     out = np.full(lead + behind, _FIRST[op], np.float32)
     spare, given = np.zeros(4, np.int64), float_parameters(FP32)[1]
@@ -246,6 +260,8 @@ def scan_columns(
 
     Every step is rounded to float32, the results then to the format.
     """
+    if is_outline(a, b, first):
+        return outline(a.shape), NO_COUNTS
     steps, columns = a.shape
     out, spare = uninitialized(a.shape), np.zeros(4, np.int64)
     codes = ALU_CODES[ops[0]], ALU_CODES[ops[1]]

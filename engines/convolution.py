@@ -148,7 +148,7 @@ def convolve(
     issued = product(places, depth, width // groups, path.cost, groups)
     named = *formats, as_format("int32" if exit_.psum == PSUM_RAW else leave[2])
     shapes = image.shape, given.weight.shape, out.shape
-    record_work("conv2d", shapes, named, counts, issued, macs=out.size * depth)
+    record_work("conv2d", shapes, named, counts, issued, path, macs=out.size * depth)
     return give(out)
 
 

@@ -22,7 +22,14 @@ from halfulp.engines.core import NEURONCORE_V2, NeuronCore
 from halfulp.engines.gpsimd import INTEGERS
 from halfulp.engines.instructions import Issue
 from halfulp.engines.ledger import record
-from halfulp.engines.operands import Counts, UnsupportedFormat, open_floats, size_bytes
+from halfulp.engines.operands import (
+    NO_COUNTS,
+    Counts,
+    UnsupportedFormat,
+    open_floats,
+    size_bytes,
+)
+from halfulp.engines.outlines import is_outline, outline
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -134,13 +141,17 @@ class CustomOp:
         self.check(core)
         arrays, rest = self._split(arguments)
         opened, counts = [], np.zeros(4, np.int64)
+        outlined = any(isinstance(one, np.ndarray) and is_outline(one) for one in arrays)
         for array, fmt in zip(arrays, self.inputs, strict=True):
-            value, counted = _rounded(array, fmt)
+            value, counted = (array, NO_COUNTS) if outlined else _rounded(array, fmt)
             opened.append(value)
             counts = counts + counted
         shapes = tuple(value.shape for value in opened)
         expected = self._shape(self.shape(*shapes, *rest, **choices))
         cycles = self._cycles(shapes, rest, choices)
+        if outlined:
+            self._record((*shapes, expected), counts, cycles)
+            return outline(expected)
         given = self.function(*self._handed(opened), *rest, **choices)
         out, counted = self._result(given, expected, shapes)
         self._record((*shapes, expected), counts + counted, cycles)

@@ -13,6 +13,7 @@ from halfulp.engines.arrays import apply_flat, combine
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.ledger import record
 from halfulp.engines.operands import Floats, as_float_format, open_floats, size_bytes
+from halfulp.engines.outlines import is_outline, outline
 
 if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
@@ -34,7 +35,8 @@ class DmaEngine:
         fmt = self._format(out_format)
         rows, give = open_floats(table)
         where = _places(rows, indices)
-        out, counts = apply_flat(rows[where], Activation.COPY, 1.0, -0.0, fmt)
+        moved = outline((*where.shape, rows.shape[1])) if is_outline(rows) else rows[where]
+        out, counts = apply_flat(moved, Activation.COPY, 1.0, -0.0, fmt)
         size = 4 * (out.size + where.size) + size_bytes(fmt, out.size)
         shapes = rows.shape, where.shape, out.shape
         formats = "fp32", "int32", fmt.name

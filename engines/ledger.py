@@ -11,6 +11,13 @@ import numpy.typing as npt
 from halfulp.engines.instructions import Issues, cycles
 
 
+class Parameter(NamedTuple):
+    """A parameter of a model that an operation reads, and its bytes in the operand's format."""
+
+    name: str
+    bytes: int
+
+
 class Record(NamedTuple):
     """One operation.
 
@@ -29,6 +36,12 @@ class Record(NamedTuple):
     issued       knows their cost: the Tensor Engine's, and what a custom operator says
     departures   inputs of the Scalar Engine outside of what its function is meant for
     masked_rows  rows of a softmax in which every score was -inf: zeros here, NaN by its formula
+    accumulator  the format in which the Tensor Engine adds; "" for the other engines
+
+    Of models without data, on the meta device:
+
+    needs        numbers of the records whose results this one takes
+    parameters   of the model among its operands
     """
 
     layer: str
@@ -46,6 +59,9 @@ class Record(NamedTuple):
     issued: Issues = ()
     departures: int = 0
     masked_rows: int = 0
+    accumulator: str = ""
+    needs: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
 
 #: Fields of a record that add up.
@@ -117,6 +133,7 @@ def record(
     issued: Issues = (),
     departures: int = 0,
     masked_rows: int = 0,
+    accumulator: str = "",
 ) -> None:
     """Append a record to the current ledger, if there is one.
 
@@ -141,5 +158,6 @@ def record(
             issued,
             departures,
             masked_rows,
+            accumulator,
         )
         ledger.records.append(entry)

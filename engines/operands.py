@@ -13,11 +13,17 @@ from halfulp.dtypes.cast import decode, encode
 from halfulp.dtypes.containers import is_tensor, open_source
 from halfulp.dtypes.parameters import bits32, parameters32
 from halfulp.dtypes.threads import split
+from halfulp.engines.outlines import is_outline
 
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
 #: Below this many elements a second thread costs more than it saves.
 _PARALLEL_ELEMENTS = 1 << 15
+
+
+#: Of a cast that changed nothing, or that had no data.
+NO_COUNTS: Counts = np.zeros(4, np.int64)
+NO_COUNTS.flags.writeable = False
 
 
 class UnsupportedFormat(ValueError):
@@ -74,7 +80,7 @@ def broadcast_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def contiguous(x: Floats) -> Floats:
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+    return x if x.flags.c_contiguous or is_outline(x) else np.ascontiguousarray(x)
 
 
 def as_format(fmt: Format | str) -> Format:

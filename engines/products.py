@@ -18,12 +18,14 @@ from halfulp.engines.byte_products import byte_product, pack_byte_panels
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.microkernel import PANEL, ROW_BLOCK, ROWS
 from halfulp.engines.operands import (
+    NO_COUNTS,
     Counters,
     Counts,
     Floats,
     float_parameters,
     integer_parameters,
 )
+from halfulp.engines.outlines import is_outline
 from halfulp.engines.panels import FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS, pack_panels
 from halfulp.engines.systolic import PSUM_FLOAT, PSUM_PLAIN, PSUM_RAW, product, products
 
@@ -145,6 +147,8 @@ def _steps(x: Floats, batch: tuple[int, ...]) -> tuple[Floats, int, int]:
 def pack(b: Floats, cast: Cast, transposed: bool) -> Packed:
     """B (K, N), or (N, K) with `transposed`, cast and laid out in panels."""
     width, depth = b.shape if transposed else b.shape[::-1]
+    if is_outline(b):
+        return Packed(cast.fmt, depth, width, b, None, NO_COUNTS)
     rows, turned = _right(b, transposed)
     panels = -(-width // PANEL)
     high = uninitialized((panels, depth, PANEL))

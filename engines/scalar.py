@@ -11,6 +11,7 @@ from halfulp.engines.activations import VALID_RANGES, Activation
 from halfulp.engines.arrays import apply_flat, sum_rows
 from halfulp.engines.ledger import is_recording, record
 from halfulp.engines.operands import Counts, Floats, as_float_format, open_floats, size_bytes
+from halfulp.engines.outlines import is_outline
 from halfulp.engines.piecewise import PiecewiseCubic
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class ScalarEngine:
         size = 4 * x.size + size_bytes(fmt, results[0].size)
         size += sum(4 * sums.size for sums in results[1:])
         shapes = x.shape, *(result.shape for result in results)
-        departures = asked.departures(x) if is_recording() else 0
+        counted = is_recording() and not is_outline(x)
+        departures = asked.departures(x) if counted else 0
         name = f"{instruction}({asked.name})"
         record("scalar", name, shapes, formats, counts, size_bytes=size, departures=departures)
 

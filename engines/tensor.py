@@ -14,6 +14,7 @@ from halfulp.engines.general_products import check_stored, fit, general_product
 from halfulp.engines.instructions import check_tile, issues
 from halfulp.engines.memory import target
 from halfulp.engines.operands import (
+    NO_COUNTS,
     Counts,
     Floats,
     UnsupportedFormat,
@@ -21,6 +22,7 @@ from halfulp.engines.operands import (
     broadcast_shape,
     open_floats,
 )
+from halfulp.engines.outlines import is_outline, result_of
 from halfulp.engines.products import (
     Cast,
     Exit,
@@ -173,7 +175,11 @@ class TensorEngine:
         dtype = np.dtype(np.int32 if raw else np.float32)
         once = np.ndim(b_scale) or prod(lead) == 1
         gaps = not isinstance(right, Packed) and not once and len(batch) <= 2
-        place = target(out, shape, dtype, gaps, left, right)
+        known = right.high if isinstance(right, Packed) else right
+        if out is None:
+            place = result_of(shape, left, known, dtype=dtype)
+        else:
+            place = target(out, shape, dtype, gaps, left, right)
         if not isinstance(right, Packed) and once:
             right = self._pack_once(right, b_fmt, b_scale, transpose_b)
         second = 1.0 if isinstance(right, Packed) else second
@@ -185,7 +191,7 @@ class TensorEngine:
         stored = right.stored if isinstance(right, Packed) else None
         formats = a_fmt, stored or b_fmt, as_format("int32" if raw else out_format)
         shapes = left.shape, (*lead, depth, width), place.shape
-        record_product(shapes, formats, counts, path.cost)
+        record_product(shapes, formats, counts, path)
         return give(place) if out is None else out
 
     def run_product(
@@ -193,6 +199,8 @@ class TensorEngine:
         path: Datapath, out: Any,
     ) -> Counts:  # fmt: skip
         """Into `out`, by the kernels of this path. Returns what the casts changed."""
+        if is_outline(a, out):
+            return NO_COUNTS
         if isinstance(b, Packed):
             b = fit(b, path.passes)
         if path.sums is not None:
@@ -240,7 +248,9 @@ class TensorEngine:
         formats = first, second, as_format("int32" if raw else "fp32")
         shapes = left.shape, right.shape, place.shape
         issued = issues(left.shape[1], left.shape[0], right.shape[1], path.cost)
-        record_work("nc_matmul", shapes, formats, counts, issued, macs=right.size * left.shape[1])
+        record_work(
+            "nc_matmul", shapes, formats, counts, issued, path, macs=right.size * left.shape[1]
+        )
         return give(place)
 
     def transpose(self, x: Any, fmt: Format | str) -> Any:

@@ -41,5 +41,5 @@ def transpose(engine: "TensorEngine", x: Any, fmt: Format | str) -> Any:
         macs += part.size * size
     issued_all = tuple(one for one in issued if one.number)
     shapes = values.shape, out.shape
-    record_work("nc_transpose", shapes, (found, found), counts, issued_all, macs=macs)
+    record_work("nc_transpose", shapes, (found, found), counts, issued_all, path, macs=macs)
     return give(out)

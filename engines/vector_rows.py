@@ -11,8 +11,8 @@ from halfulp.dtypes.parameters import MAGNITUDE32, bits32
 from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduce_axis, sum_rows
 from halfulp.engines.elementwise import AluOp
-from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import Floats, contiguous, filled, open_floats
+from halfulp.engines.outlines import result_of
 from halfulp.engines.piecewise import PiecewiseCubic
 from halfulp.engines.reduction import Reduction
 from halfulp.engines.row_lanes import CHUNK
@@ -40,7 +40,7 @@ class RowInstructions(ElementwiseInstructions):
         if array.ndim == 0 or not 1 <= array.shape[-1] <= CHUNK:
             raise ValueError(f"x has shape {array.shape}; bn_stats takes rows of 1 to {CHUNK}")
         source = contiguous(array)
-        out = uninitialized((*source.shape[:-1], 6))
+        out = result_of((*source.shape[:-1], 6), source)
         counts = by_rows(statistics, source, out, fmt, (0,)).total()
         write_record("bn_stats", (source,), out, fmt, counts)
         return give(out)
@@ -58,7 +58,7 @@ class RowInstructions(ElementwiseInstructions):
         if array.ndim == 0 or array.shape[-1] % 3 or not array.shape[-1]:
             raise ValueError(f"x has shape {array.shape}; needed: a last axis of 3, 6, 9, ...")
         source = contiguous(array)
-        out = uninitialized((*source.shape[:-1], 2))
+        out = result_of((*source.shape[:-1], 2), source)
         counts = by_rows(statistics, source, out, fmt, (source.shape[-1] // 3,)).total()
         write_record("bn_aggr", (source,), out, fmt, counts)
         return give(out)
@@ -98,7 +98,7 @@ class RowInstructions(ElementwiseInstructions):
         if factor.shape != (columns,) or shift.shape != (columns,):
             given = f"gamma has shape {factor.shape}, beta {shift.shape}"
             raise ValueError(f"{given}; x {source.shape} needs ({columns},)")
-        out = uninitialized(source.shape)
+        out = result_of(source.shape, source, factor, shift)
         more = (bits32(eps), address(factor), address(shift))
         counts = by_rows(layernorm, source, out, fmt, more).total()
         write_record("layernorm", (source, factor, shift), out, fmt, counts)
@@ -121,7 +121,7 @@ class RowInstructions(ElementwiseInstructions):
         if factor.shape != (columns,):
             given = f"gamma has shape {factor.shape}"
             raise ValueError(f"{given}; x {source.shape} needs ({columns},)")
-        out = uninitialized(source.shape)
+        out = result_of(source.shape, source, factor)
         more = (self.core.reduction.chains(columns), bits32(eps), address(factor))
         counts = by_rows(rmsnorm, source, out, fmt, more, blocks=3).total()
         write_record("rmsnorm", (source, factor), out, fmt, counts)
@@ -155,7 +155,7 @@ class RowInstructions(ElementwiseInstructions):
         if mask is not None and source.size:
             add_mask(source, mask)
         # fresh memory costs as much as a third of the work
-        out = source if own else uninitialized(source.shape)
+        out = source if own else result_of(source.shape, source)
         table = self.core.table_of(Activation.EXP)
         if table is not None and source.size:
             exact, masked = _softmax_by(table, source, self.core.reduction)

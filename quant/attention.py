@@ -10,7 +10,8 @@ from torch import Tensor
 
 from halfulp.dtypes import FP32
 from halfulp.engines.memory import uninitialized
-from halfulp.quant.arrays import Array, array
+from halfulp.engines.outlines import outline
+from halfulp.quant.arrays import Array, array, as_tensor
 from halfulp.quant.normalize import softmax
 from halfulp.quant.products import product
 from halfulp.quant.refusal import refuse
@@ -23,7 +24,9 @@ def _mask(mask: Tensor | None, causal: bool, rows: int, columns: int) -> Mask:
     """True where a query attends, or an addend."""
     if mask is None:
         return np.tri(rows, columns, dtype=np.bool_) if causal else None
-    return mask.numpy() if mask.dtype == torch.bool else array(mask)
+    if mask.dtype == torch.bool:
+        return outline(tuple(mask.shape)) if mask.is_meta else mask.numpy()
+    return array(mask)
 
 
 def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tensor:
@@ -35,14 +38,14 @@ def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float)
     else:
         scores = run.result(vector.tensor_scalar, scores, scale, "multiply")
         weights = softmax(run, scores, mask)
-    values, place = array(v), _place(q, v)
+    values, place = array(v), None if q.is_meta else _place(q, v)
     if not plan.scaled_results:
-        return torch.from_numpy(product(run, weights, values, out, place=place))
+        return as_tensor(product(run, weights, values, out, place=place))
     result = run.cast(product(run, weights, values, FP32), plan)
     if place is None:
-        return torch.from_numpy(result)
+        return as_tensor(result)
     np.copyto(place, result)
-    return torch.from_numpy(place)
+    return as_tensor(place)
 
 
 def _place(q: Tensor, v: Tensor) -> Array | None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from halfulp.engines import CustomOp, NeuronCore
+from halfulp.quant.arrays import as_tensor, indices
 from halfulp.quant.composite import is_composite
 from halfulp.quant.elementwise import Args, Choices, Handler
 from halfulp.quant.lower import handler_of
@@ -70,8 +70,8 @@ def _lowered(op: CustomOp) -> Handler:
         tensors, rest = args[:count], args[count:]
         if len(tensors) < count or not all(isinstance(one, Tensor) for one in tensors):
             raise refuse(func, run.layer, f"{op.name} takes {count} tensors first")
-        arrays = [run.read(one) if one.is_floating_point() else one.numpy() for one in tensors]
+        arrays = [run.read(one) if one.is_floating_point() else indices(one) for one in tensors]
         result = op(*arrays, *rest, core=run.core, **kwargs)
-        return torch.from_numpy(np.asarray(result))
+        return as_tensor(np.asarray(result))
 
     return lower

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from halfulp.engines import Activation, AluOp
-from halfulp.quant.arrays import Array, array
+from halfulp.quant.arrays import Array, array, as_tensor, indices
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run, is_masking
 
@@ -27,7 +27,7 @@ def operand(run: Run, value: Any) -> Array | float:
     if not isinstance(value, Tensor):
         return float(value)
     if not value.is_floating_point():
-        return value.to(torch.float32).numpy()
+        return array(value.to(torch.float32))
     return run.read(value)
 
 
@@ -52,7 +52,7 @@ def binary(op: AluOp) -> Handler:
         alpha = kwargs.get("alpha", 1)
         if alpha != 1:
             b = run.core.vector.tensor_scalar(operand(run, b), float(alpha), "multiply")
-            b = torch.from_numpy(b)
+            b = as_tensor(b)
         if not run.plan.everything:
             return _combine(run, func, op, a, b, mask=False)
         if op is AluOp.MULTIPLY and (is_masking(a) or is_masking(b)):
@@ -70,7 +70,7 @@ def subtract_from(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
     if not _is_float(args[0]) and not _is_float(args[1]):
         return func(*args, **kwargs)
     negative = run.core.vector.tensor_scalar(operand(run, args[0]), -1.0, "multiply")
-    return _combine(run, func, AluOp.ADD, torch.from_numpy(negative), args[1], mask=False)
+    return _combine(run, func, AluOp.ADD, as_tensor(negative), args[1], mask=False)
 
 
 def negate(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
@@ -141,12 +141,14 @@ def of_sign(name: Activation) -> Handler:
 
 
 def power(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:
-    """x squared; other exponents have no instruction."""
+    """x squared, or x cubed as two products (assumed); other exponents have no instruction."""
     if not any(_is_float(value) for value in args):
         return func(*args, **kwargs)
-    if args[1] != 2:
-        raise refuse(func, run.layer, f"the exponent {args[1]} has no instruction; 2 has")
-    return _combine(run, func, AluOp.MULTIPLY, args[0], args[0], mask=False)
+    x, exponent = args
+    if exponent not in (2, 3):
+        raise refuse(func, run.layer, f"the exponent {exponent} has no instruction; 2 and 3 have")
+    square = _combine(run, func, AluOp.MULTIPLY, x, x, mask=False)
+    return square if exponent == 2 else _combine(run, func, AluOp.MULTIPLY, square, x, mask=False)
 
 
 def _check_type(run: Run, func: Any, wanted: torch.dtype | None) -> None:
@@ -212,7 +214,7 @@ def norm(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
 
 def embedding(run: Run, func: Any, args: Args, kwargs: Choices) -> Tensor:
     """Rows of a table. They are cast, never the table: rounding commutes with the gather."""
-    return run.emit(run.core.dma.gather, array(args[0]), args[1].numpy())
+    return run.emit(run.core.dma.gather, array(args[0]), indices(args[1]))
 
 
 def dropout(run: Run, func: Any, args: Args, kwargs: Choices) -> Any:

@@ -27,6 +27,7 @@ from halfulp.quant.policy import Policy
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run, is_number
 from halfulp.quant.threads import torch_alone
+from halfulp.quant.trace import Trace
 from halfulp.quant.weights import Weights
 
 
@@ -49,15 +50,21 @@ class _Mode(TorchDispatchMode):
         if handler is view:
             return func(*args, **kwargs) if kwargs else func(*args)
         run = self.run
+        trace = None if handler is decompose else run.trace
+        if trace is not None:
+            trace.begin()
         if run.pending is not None and handler is not decompose:
             if func in SCALINGS and is_number(args[1]) and run.scales_pending(args[0]):
                 run.pending = None
             else:
                 run.settle()
         try:
-            return handler(run, func, args, kwargs or {})
+            result = handler(run, func, args, kwargs or {})
         except NotFloat32 as error:
             raise refuse(func, run.layer, str(error)) from None
+        if trace is not None:
+            trace.end((args, kwargs), result)
+        return result
 
 
 @dataclass(eq=False)
@@ -120,6 +127,7 @@ class Emulation:
         if self._begun:
             raise RuntimeError("this emulation has been used; call emulate() again")
         _check_model(self.model)
+        self._meta = _is_meta(self.model)
         names = [name for name, _ in self.model.named_modules()]
         if not self._allow_unused:
             self._check_patterns(names)
@@ -173,9 +181,12 @@ class Emulation:
 
     def _activate(self, ledger: Ledger, *, transient: bool) -> _Activation:
         run = Run(self.core, ledger, self._layers, self._weights)
+        if self._meta:
+            run.trace = Trace(ledger, self.model)
         with ExitStack() as stack:
             stack.enter_context(torch_alone())
-            stack.enter_context(torch.no_grad())
+            # on meta torch takes attention apart unless it is shown whole, as inference_mode does
+            stack.enter_context(torch.inference_mode() if self._meta else torch.no_grad())
             stack.enter_context(recording(ledger))
             stack.enter_context(reusing_memory())
             stack.enter_context(_Mode(run, self._own))
@@ -231,11 +242,21 @@ def _check_model(model: nn.Module) -> None:
         if module.training:
             where = f"layer {name!r}" if name else "the model"
             raise ValueError(f"{where} is in training mode; emulation is inference: model.eval()")
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.device.type != "cpu":
-            raise ValueError(f"{name} is on {tensor.device}; emulation is for the CPU: model.cpu()")
+    tensors = dict([*model.named_parameters(), *model.named_buffers()])
+    meta = _is_meta(model)
+    for name, tensor in tensors.items():
+        if tensor.device.type != ("meta" if meta else "cpu"):
+            raise ValueError(
+                f"{name} is on {tensor.device}; emulation is for the CPU: model.cpu(), or, for the"
+                " ledger alone, for a model wholly on the meta device"
+            )
         if (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.float32:
             raise TypeError(f"{name} is {tensor.dtype}; emulation begins at float32: model.float()")
+
+
+def _is_meta(model: nn.Module) -> bool:
+    """Whether the model has no data."""
+    return any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
 
 
 def _bind(model: nn.Module) -> None:
@@ -266,7 +287,10 @@ def emulate(
     in the block, torch has one thread there, and both come back afterwards, whatever happens. A
     weight changed through `.data` within the block is not seen.
 
-    model               any torch.nn.Module in float32 on the CPU, in eval mode
+    model               any torch.nn.Module in float32 on the CPU, in eval mode. One on the meta
+                        device has no data: its results have none, only the ledger is written, with
+                        what each record needs, and it counts no overflow. Where the model asks
+                        whether something holds of its data, the answer is no
     core                `NEURONCORE_V1` or `NEURONCORE_V2`
     policy              `named_policy(...)`, `AutoCast.parse(...)`, or rules of your own
     allow_unused_rules  let a rule pass that matched no layer or under which nothing ran

@@ -36,6 +36,9 @@ COMPARISONS = frozenset(
     _local_scalar_dense nonzero any all logical_and logical_or logical_not is_nonzero""".split()
 )
 
+#: What gives a tensor's value to Python.
+_VALUES = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+
 
 def view(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The same memory, seen otherwise."""
@@ -44,6 +47,8 @@ def view(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 def move(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Values carried over; where results are cast, copies of constants are too, masks never."""
+    if func in _VALUES and args[0].is_meta:
+        return _unknown(run, func, args[0])
     result = func(*args, **kwargs)
     if run.plan.everything:
         given = [*_flat(args), *kwargs.values()]
@@ -56,6 +61,16 @@ def move(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
                 values = array(moved)
                 values[...] = run.cast(values, run.plan)
     return result
+
+
+def _unknown(run: Run, func: Any, tensor: Tensor) -> bool:
+    """The answer where there is no data: no, as to "is there no padding?", "is anything wrong?".
+
+    Other values are not known.
+    """
+    if tensor.dtype == torch.bool:
+        return False
+    raise refuse(func, run.layer, "the model asks for a number; on the meta device there is none")
 
 
 def _flat(values: Sequence[Any]) -> Iterator[Any]:
@@ -77,7 +92,7 @@ def to_copy(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     result = move(run, func, args, kwargs)
     if not run.plan.everything or x.is_floating_point() or not target.is_floating_point:
         return result
-    return run.emit(run.core.vector.tensor_scalar, result.numpy(), 1.0, "multiply")
+    return run.emit(run.core.vector.tensor_scalar, array(result), 1.0, "multiply")
 
 
 def _floats(value: Any) -> bool:

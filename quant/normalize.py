@@ -4,12 +4,11 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32
-from halfulp.quant.arrays import Array, array
+from halfulp.quant.arrays import Array, array, as_tensor
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run
 
@@ -47,8 +46,8 @@ def aten_softmax(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     x, axis = array(args[0]), args[1]
     last = x.ndim - 1
     if x.ndim == 0 or axis % x.ndim == last:
-        return torch.from_numpy(softmax(run, x, None))
-    return torch.from_numpy(softmax(run, x.swapaxes(axis, last), None)).transpose(axis, last)
+        return as_tensor(softmax(run, x, None))
+    return as_tensor(softmax(run, x.swapaxes(axis, last), None)).transpose(axis, last)
 
 
 def layer_norm(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -85,7 +84,7 @@ def _normalize(
         y = run.result(run.core.vector.layernorm, rows, ones, zeros, eps)
     else:
         y = _layer_norm_unfused(run, rows, ones, zeros, eps)
-    return torch.from_numpy(y).reshape(x.shape)
+    return as_tensor(y).reshape(x.shape)
 
 
 def _layer_norm_unfused(run: Run, rows: Array, gamma: Array, beta: Array, eps: float) -> Array:

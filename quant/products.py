@@ -3,12 +3,11 @@
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32, FloatFormat, IntFormat
-from halfulp.quant.arrays import Array, array
+from halfulp.quant.arrays import Array, array, as_tensor
 from halfulp.quant.composite import decompose
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Scaling
@@ -64,8 +63,8 @@ def _linear(run: Run, x: Tensor, weight: Tensor, bias: Array | None) -> Tensor:
     plan = run.plan
     packed = run.weights.packed(run.core, weight, plan)
     if not plan.scaled_results:
-        return torch.from_numpy(product(run, array(x), packed, plan.out, bias=bias))
-    return torch.from_numpy(run.cast(product(run, array(x), packed, FP32, bias=bias), plan))
+        return as_tensor(product(run, array(x), packed, plan.out, bias=bias))
+    return as_tensor(run.cast(product(run, array(x), packed, FP32, bias=bias), plan))
 
 
 def linear(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -106,4 +105,4 @@ def bmm(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T
     a, b = array(args[0]), array(args[1])
     if run.plan.everything:
         return run.delay(product(run, a, b, FP32))
-    return torch.from_numpy(product(run, a, b, FP32))
+    return as_tensor(product(run, a, b, FP32))

@@ -10,18 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from halfulp.dtypes import FP32
 from halfulp.engines import Ledger, NeuronCore
-from halfulp.quant.arrays import Array, array
+from halfulp.quant.arrays import Array, address, array, as_tensor
 from halfulp.quant.plan import Plan
 from halfulp.quant.scale import largest_finite, power_of_two
+from halfulp.quant.trace import Trace
 from halfulp.quant.weights import Weights
 
 #: A constant added to scores that is no larger than this masks them.
 MASKING = -1e4
-
-
-def address(tensor: Tensor) -> int:
-    """Where the tensor's storage lies: equal for a tensor and its views."""
-    return tensor.untyped_storage().data_ptr()
 
 
 def is_number(value: object) -> bool:
@@ -32,7 +28,8 @@ def is_number(value: object) -> bool:
 def is_masking(value: object) -> bool:
     """Whether a constant can only mean that a score does not count."""
     if isinstance(value, Tensor):
-        return value.dim() == 0 and value.is_floating_point() and value.item() <= MASKING
+        known = value.dim() == 0 and value.is_floating_point() and not value.is_meta
+        return known and value.item() <= MASKING
     return isinstance(value, float) and value <= MASKING
 
 
@@ -44,9 +41,11 @@ class Run:
     masks    additive masks by address; held, so that no other tensor takes the address
     inputs   float tensors given to the model; constants while it runs
     mode     what hands the operations over
+    trace    of a model without data: what each record needs
     """
 
     mode: TorchDispatchMode
+    trace: Trace | None = None
 
     def __init__(
         self, core: NeuronCore, ledger: Ledger, plans: Mapping[str, Plan], weights: Weights
@@ -85,7 +84,8 @@ class Run:
         """Note the float tensors that the model was called with."""
         for tensor in tensors:
             if isinstance(tensor, Tensor) and tensor.dtype == torch.float32 and tensor.numel():
-                kind = self.masks if float(array(tensor).min()) <= MASKING else self.inputs
+                masking = not tensor.is_meta and float(array(tensor).min()) <= MASKING
+                kind = self.masks if masking else self.inputs
                 kind[address(tensor)] = tensor
 
     def read(self, tensor: Tensor) -> Array:
@@ -111,7 +111,7 @@ class Run:
 
     def emit(self, instruction: Callable[..., Array], *operands: Any, **choices: Any) -> Tensor:
         """Run an instruction and cast its result as the plan says."""
-        return torch.from_numpy(self.result(instruction, *operands, **choices))
+        return as_tensor(self.result(instruction, *operands, **choices))
 
     def result(self, instruction: Callable[..., Array], *operands: Any, **choices: Any) -> Array:
         """`emit` as an array."""
@@ -124,7 +124,7 @@ class Run:
     def exact(self, instruction: Callable[..., Array], *operands: Any, **choices: Any) -> Tensor:
         """Run an instruction whose result stays fp32 under every plan."""
         self.plan.used = True
-        return torch.from_numpy(np.asarray(instruction(*operands, out_format=FP32, **choices)))
+        return as_tensor(np.asarray(instruction(*operands, out_format=FP32, **choices)))
 
     def cast(self, values: Array, plan: Plan) -> Array:
         vector, plan.used = self.core.vector, True
@@ -140,7 +140,7 @@ class Run:
         Eager attention multiplies QK^T by its scale in the next operation. Rounding in between is
         one that attention as a unit does not have; in 8 bits it overflows.
         """
-        tensor = torch.from_numpy(product)
+        tensor = as_tensor(product)
         self.pending = tensor, self.plan
         return tensor
 

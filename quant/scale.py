@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfulp.dtypes import FloatFormat, IntFormat
+from halfulp.engines.outlines import is_outline
 
 _INFINITY = 0x7F800000
 _MAGNITUDE = 0x7FFFFFFF
@@ -39,7 +40,7 @@ def _value(bits: int) -> float:
 def largest_finite(x: NDArray[np.float32]) -> float:
     """The largest magnitude among the finite values of x; 0.0 when there is none."""
     flat = _flat(x)
-    if flat.size == 0:
+    if flat.size == 0 or is_outline(x):
         return 0.0
     # positive codes are ordered as signed integers, negative ones as unsigned: two reads, no copy
     positive, highest = int(flat.view(np.int32).max()), int(flat.view(np.uint32).max())
@@ -71,6 +72,8 @@ def symmetric(largest: float, fmt: IntFormat) -> float:
 
 def symmetric_by_channel(weight: NDArray[np.float32], fmt: IntFormat) -> NDArray[np.float32]:
     """`symmetric` of each row of a weight (N, K): one scale for each output channel, (N,)."""
+    if is_outline(weight):
+        return np.ones(len(weight), np.float32)
     codes = np.ascontiguousarray(weight).view(np.uint32)
     bits = _magnitude_bits(codes, axis=1)
     return np.array([symmetric(_value(int(b)), fmt) for b in bits], np.float32)

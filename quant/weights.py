@@ -8,7 +8,7 @@ from torch import Tensor
 
 from halfulp.dtypes import IntFormat
 from halfulp.engines import NeuronCore, Packed
-from halfulp.quant.arrays import Array, array
+from halfulp.quant.arrays import Array, address, array
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Scaling
 from halfulp.quant.scale import largest_finite, power_of_two, symmetric_by_channel
@@ -30,7 +30,7 @@ class Weight:
 def _key(tensor: Tensor) -> Key:
     # an inference tensor has no version counter: it cannot be written to outside inference mode
     version = 0 if tensor.is_inference() else tensor._version
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), version
+    return address(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), version
 
 
 def pack(core: NeuronCore, weight: Tensor, plan: Plan) -> Weight:
@@ -56,14 +56,13 @@ class Weights:
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        storages = [tensor.untyped_storage() for tensor in tensors]
-        self._storages = {storage.data_ptr(): storage for storage in storages}
+        self._storages = {address(tensor): tensor.untyped_storage() for tensor in tensors}
         self._packed: dict[Key, Weight] = {}
         self._constants: dict[Key, Array] = {}
 
     def hold(self, tensor: Tensor) -> bool:
         """Whether the tensor lies in a storage of the model."""
-        return tensor.untyped_storage().data_ptr() in self._storages
+        return address(tensor) in self._storages
 
     def packed(self, core: NeuronCore, weight: Tensor, plan: Plan) -> Weight:
         """`pack`, once for each weight and format."""

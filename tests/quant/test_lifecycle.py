@@ -244,7 +244,6 @@ def test_no_core_takes_the_format_of_a_later_one() -> None:
     [
         (nn.Linear(4, 4).half().eval(), "weight is torch.float16"),
         (nn.Linear(4, 4, dtype=torch.float64).eval(), "weight is torch.float64"),
-        (nn.Linear(4, 4, device="meta").eval(), "weight is on meta"),
         (nn.Linear(4, 4), "the model is in training mode"),
         (nn.Sequential(nn.Dropout()), "the model is in training mode"),
         (nn.BatchNorm1d(4, dtype=torch.float64).eval(), "torch.float64"),

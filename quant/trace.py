@@ -1,0 +1,77 @@
+"""What an operation needs: the records that made its operands, and the parameters it reads."""
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+from torch import Tensor, nn
+
+from halfulp.engines import Ledger, Record
+from halfulp.engines.ledger import Parameter
+from halfulp.engines.operands import as_format, size_bytes
+from halfulp.quant.arrays import address
+
+_FP32_BYTES = 4
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+class Trace:
+    """Writes `needs` and `parameters` into the records of a model without data.
+
+    Tensors that share a storage are one to it, as views are.
+    """
+
+    def __init__(self, ledger: Ledger, model: nn.Module) -> None:
+        self._ledger = ledger
+        self._parameters = {address(one): (name, one) for name, one in model.named_parameters()}
+        # the storages are held, so that no other tensor is described in the same place
+        self._made: dict[int, tuple[tuple[int, ...], Any]] = {}
+        self._first = 0
+
+    def begin(self) -> None:
+        """An operation begins: the records that follow are its own."""
+        self._first = len(self._ledger)
+
+    def end(self, operands: Any, results: Any) -> None:
+        """The operation has ended: note its records."""
+        given = list(_tensors(operands))
+        needs = {one for tensor in given for one in self._made.get(address(tensor), ((),))[0]}
+        records = self._ledger.records
+        last = len(records)
+        for index in range(self._first, last):
+            record = records[index]._replace(needs=tuple(sorted(needs)))
+            if index == self._first:
+                record = record._replace(parameters=self._read(record, given))
+            records[index] = record
+            needs = needs | {index}
+        made = (last - 1,) if last > self._first else tuple(sorted(needs))
+        for tensor in _tensors(results):
+            self._made[address(tensor)] = made, tensor.untyped_storage()
+
+    def _read(self, record: Record, operands: list[Tensor]) -> tuple[Parameter, ...]:
+        found = {}
+        for tensor in operands:
+            name, whole = self._parameters.get(address(tensor), (None, None))
+            if name is not None and whole is not None:
+                found[name] = Parameter(name, _bytes(record, whole.numel()))
+        return tuple(found.values())
+
+
+def _bytes(record: Record, elements: int) -> int:
+    """What the operation reads of a parameter, in the format of the operand that it is."""
+    if record.instruction == "gather":
+        return size_bytes(as_format(record.formats[-1]), prod(record.shapes[-1]))
+    operands = zip(record.shapes[:-1], record.formats[:-1], strict=True)
+    for shape, fmt in reversed(list(operands)):
+        if prod(shape) == elements:
+            return size_bytes(as_format(fmt), elements)
+    return _FP32_BYTES * elements
