@@ -12,7 +12,7 @@ from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduce_axis, sum_rows
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.operands import Floats, contiguous, filled, open_floats
-from halfulp.engines.outlines import result_of
+from halfulp.engines.outlines import outline, result_of
 from halfulp.engines.piecewise import PiecewiseCubic
 from halfulp.engines.reduction import Reduction
 from halfulp.engines.row_lanes import CHUNK
@@ -154,18 +154,20 @@ class RowInstructions(ElementwiseInstructions):
             own = True
         if mask is not None and source.size:
             add_mask(source, mask)
+        # a mask enters as fp32; its shape is all that the record says of it
+        operands = (source,) if mask is None else (source, outline(tuple(np.shape(mask))))
         # fresh memory costs as much as a third of the work
         out = source if own else result_of(source.shape, source)
         table = self.core.table_of(Activation.EXP)
         if table is not None and source.size:
             exact, masked = _softmax_by(table, source, self.core.reduction)
             out, more = apply_flat(exact, Activation.COPY, 1.0, -0.0, fmt)
-            write_record("softmax", (source,), out, fmt, counts + more, masked_rows=masked)
+            write_record("softmax", operands, out, fmt, counts + more, masked_rows=masked)
             return give(out)
         chains = self.core.reduction.chains(source.shape[-1])
         found = by_rows(softmax, source, out, fmt, (chains,), blocks=2)
         counts, masked = counts + found.total(), found.more()
-        write_record("softmax", (source,), out, fmt, counts, masked_rows=masked)
+        write_record("softmax", operands, out, fmt, counts, masked_rows=masked)
         return give(out)
 
 

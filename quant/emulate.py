@@ -288,9 +288,10 @@ def emulate(
     weight changed through `.data` within the block is not seen.
 
     model               any torch.nn.Module in float32 on the CPU, in eval mode. One on the meta
-                        device has no data: its results have none, only the ledger is written, with
-                        what each record needs, and it counts no overflow. Where the model asks
-                        whether something holds of its data, the answer is no
+                        device has no data: its results have none, only the ledger is written, as
+                        of a second forward, whose constants are cast already, with what each record
+                        needs; it counts no overflow. Where the model asks whether something holds
+                        of its data, the answer is no
     core                `NEURONCORE_V1` or `NEURONCORE_V2`
     policy              `named_policy(...)`, `AutoCast.parse(...)`, or rules of your own
     allow_unused_rules  let a rule pass that matched no layer or under which nothing ran

@@ -95,7 +95,8 @@ class Run:
         if not plan.everything or values.ndim == 0:
             return values
         if self.weights.hold(tensor):
-            return self.weights.constant(tensor, plan, self.cast)
+            # without data there is nothing to cast, nor in a model's second forward
+            return values if self.trace else self.weights.constant(tensor, plan, self.cast)
         return self.cast(values, plan) if address(tensor) in self.inputs else values
 
     def is_constant(self, tensor: object) -> bool:

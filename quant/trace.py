@@ -1,5 +1,6 @@
 """What an operation needs: the records that made its operands, and the parameters it reads."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -47,31 +48,38 @@ class Trace:
         needs = {one for tensor in given for one in self._made.get(address(tensor), ((),))[0]}
         records = self._ledger.records
         last = len(records)
+        read = self._read(records[self._first :], given)
         for index in range(self._first, last):
-            record = records[index]._replace(needs=tuple(sorted(needs)))
-            if index == self._first:
-                record = record._replace(parameters=self._read(record, given))
+            found = tuple(read.get(index - self._first, ()))
+            record = records[index]._replace(needs=tuple(sorted(needs)), parameters=found)
             records[index] = record
             needs = needs | {index}
         made = (last - 1,) if last > self._first else tuple(sorted(needs))
         for tensor in _tensors(results):
             self._made[address(tensor)] = made, tensor.untyped_storage()
 
-    def _read(self, record: Record, operands: list[Tensor]) -> tuple[Parameter, ...]:
-        found = {}
+    def _read(self, records: list[Record], operands: list[Tensor]) -> dict[int, list[Parameter]]:
+        """The parameters among the operands, by the number of the record that reads each."""
+        found: dict[int, list[Parameter]] = defaultdict(list)
         for tensor in operands:
             name, whole = self._parameters.get(address(tensor), (None, None))
-            if name is not None and whole is not None:
-                found[name] = Parameter(name, _bytes(record, whole.numel()))
-        return tuple(found.values())
+            if name is not None and whole is not None and records:
+                index, size = _reader(records, whole.numel())
+                found[index].append(Parameter(name, size))
+        return found
 
 
-def _bytes(record: Record, elements: int) -> int:
-    """What the operation reads of a parameter, in the format of the operand that it is."""
-    if record.instruction == "gather":
-        return size_bytes(as_format(record.formats[-1]), prod(record.shapes[-1]))
-    operands = zip(record.shapes[:-1], record.formats[:-1], strict=True)
-    for shape, fmt in reversed(list(operands)):
-        if prod(shape) == elements:
-            return size_bytes(as_format(fmt), elements)
-    return _FP32_BYTES * elements
+def _reader(records: list[Record], elements: int) -> tuple[int, int]:
+    """Which record reads a parameter of so many elements, and how many bytes of it.
+
+    In the format of the operand that it is: of the last record that has such an operand, because a
+    cast of it may come before. A bias is none in the records: the last one has it, in fp32.
+    """
+    for index, record in reversed(list(enumerate(records))):
+        if record.instruction == "gather":
+            return index, size_bytes(as_format(record.formats[-1]), prod(record.shapes[-1]))
+        operands = zip(record.shapes[:-1], record.formats[:-1], strict=True)
+        for shape, fmt in reversed(list(operands)):
+            if prod(shape) == elements:
+                return index, size_bytes(as_format(fmt), elements)
+    return len(records) - 1, _FP32_BYTES * elements

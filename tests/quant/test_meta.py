@@ -39,13 +39,22 @@ def ledger_of(model: nn.Module, policy: str, given: dict[str, Tensor]) -> Ledger
         return emulated(model, policy, given)[1].ledger
 
 
+def second_forward(model: nn.Module, policy: str, given: dict[str, Tensor]) -> list[Record]:
+    """Its records: the first forward has the casts of constants too."""
+    with torch.inference_mode(), emulate(model, NEURONCORE_V2, named_policy(policy)) as emulation:
+        model(**given)
+        first = len(emulation.ledger)
+        model(**given)
+    emulation.ledger.records = emulation.ledger.records[first:]
+    return shown(emulation.ledger)
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_ledger_is_that_of_the_model_with_data(architecture: str, policy: str) -> None:
     model, given = tiny(architecture), inputs()
-    with_data = ledger_of(model, policy, given)
     without = ledger_of(on_meta(model), policy, on_meta(given))
-    assert shown(without) == shown(with_data)
+    assert shown(without) == second_forward(model, policy, given)
     counted = {name: without.totals()[name] for name in ("overflow", "underflow", "nan")}
     assert set(counted.values()) == {0}
 

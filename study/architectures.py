@@ -1,0 +1,190 @@
+"""THE TABLE of architectures that have rates without weights, and folders with a config.json."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from halfulp.engines import Chip, Ledger
+from halfulp.quant import Policy, emulate
+
+_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+_BASE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model of `transformers` by its configuration.
+
+    name    on the command line
+    model   class of the model without a head
+    config  class of its configuration
+    fields  of the configuration, where they are not the defaults
+    note    what was chosen
+    """
+
+    name: str
+    model: str
+    config: str
+    fields: Mapping[str, Any]
+    note: str = ""
+
+    def configuration(self) -> Any:
+        return getattr(transformers, self.config)(**self.fields)
+
+
+def _entry(
+    name: str, model: str, config: str, fields: Mapping[str, Any], note: str = ""
+) -> Architecture:
+    return Architecture(name, model, config, MappingProxyType(dict(fields)), note)
+
+
+#: GELU by tanh is one function of the Scalar Engine; these models spell it as nine operations.
+_TANH = "GELU by tanh as one function (assumed: the compiler finds it)"
+#: Every architecture by its name.
+ARCHITECTURES: dict[str, Architecture] = {
+    one.name: one
+    for one in (
+        _entry("bert-base", "BertModel", "BertConfig", _BASE),
+        _entry("bert-large", "BertModel", "BertConfig", _LARGE),
+        _entry("electra-base", "ElectraModel", "ElectraConfig", {**_BASE, "embedding_size": 768}),
+        _entry(
+            "electra-large", "ElectraModel", "ElectraConfig", {**_LARGE, "embedding_size": 1024}
+        ),
+        _entry("distilbert", "DistilBertModel", "DistilBertConfig", {}),
+        _entry(
+            "albert-base",
+            "AlbertModel",
+            "AlbertConfig",
+            {
+                "hidden_size": 768,
+                "num_attention_heads": 12,
+                "intermediate_size": 3072,
+                "hidden_act": "gelu_pytorch_tanh",
+            },
+            _TANH,
+        ),
+        _entry(
+            "xlm-roberta-base-mlm",
+            "XLMRobertaForMaskedLM",
+            "XLMRobertaConfig",
+            {**_BASE, "vocab_size": 250002, "max_position_embeddings": 514},
+        ),
+        _entry(
+            "gpt-175b",
+            "GPT2LMHeadModel",
+            "GPT2Config",
+            {
+                "n_embd": 12288,
+                "n_layer": 96,
+                "n_head": 96,
+                "n_positions": 2048,
+                "activation_function": "gelu_pytorch_tanh",
+            },
+            f"the largest of arXiv 2005.14165; {_TANH}",
+        ),
+    )
+}
+
+
+class UnknownModel(ValueError):
+    """A name that is no architecture, and a folder that has no configuration of a model."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one forward of a model would do.
+
+    model         its name
+    batch         sequences
+    tokens        of each
+    ledger        what the engines do, without data
+    output_bytes  of the results that go back to the host
+    parameters    elements of all parameters
+    """
+
+    model: str
+    batch: int
+    tokens: int
+    ledger: Ledger
+    output_bytes: int
+    parameters: int
+
+
+def outlined(name: str) -> nn.Module:
+    """A model on the meta device: of `ARCHITECTURES`, or of a folder with a config.json.
+
+    Raises UnknownModel for another name, and for a folder whose configuration `transformers` has
+    no model for; code in a folder is never run.
+    """
+    with torch.device("meta"):
+        if name in ARCHITECTURES:
+            entry = ARCHITECTURES[name]
+            return getattr(transformers, entry.model)(entry.configuration()).eval()
+        folder = Path(name)
+        if not (folder / "config.json").is_file():
+            raise UnknownModel(
+                f"{name!r} is no architecture and no folder with a config.json; allowed:"
+                f" {', '.join(ARCHITECTURES)}"
+            )
+        try:
+            config = transformers.AutoConfig.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
+            kind = getattr(transformers, (config.architectures or [""])[0], None)
+            made = transformers.AutoModel.from_config(config) if kind is None else kind(config)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UnknownModel(f"{folder / 'config.json'}: {error}") from None
+    return made.eval()
+
+
+def survey(name: str, batch: int, tokens: int, chip: Chip, policy: Policy) -> Survey:
+    """What a forward of `batch` sequences of `tokens` tokens does on a core of the chip.
+
+    With a mask, as traced models have. Raises UnknownModel, UnsupportedFormat, UnsupportedOp;
+    ValueError for more tokens than the model has positions.
+    """
+    model = outlined(name)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and tokens > positions:
+        raise ValueError(f"tokens={tokens}; {name} has {positions} positions")
+    given = {
+        key: torch.ones((batch, tokens), dtype=torch.long, device="meta")
+        for key in ("input_ids", "attention_mask")
+    }
+    with emulate(model, chip.core, policy, allow_unused_rules=True) as emulation:
+        results = model(**given, **({"use_cache": False} if _caches(model) else {}))
+    return Survey(
+        name,
+        batch,
+        tokens,
+        emulation.ledger,
+        sum(one.numel() * one.element_size() for one in _tensors(results)),
+        sum(one.numel() for one in model.parameters()),
+    )
+
+
+def _caches(model: nn.Module) -> bool:
+    return bool(getattr(model.config, "use_cache", False)) and not getattr(
+        model.config, "is_encoder_decoder", False
+    )
+
+
+def _tensors(results: Any) -> list[Tensor]:
+    values = results.values() if isinstance(results, Mapping) else results
+    return [value for value in values if isinstance(value, Tensor)]

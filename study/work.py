@@ -1,0 +1,223 @@
+"""What a ledger asks of a core: cycles of each engine, bytes that are fetched, bytes that spill.
+
+The rules beside the documented costs are ours, of how a compiler lays a model out. They were
+written down before they were compared with any measurement, and not changed afterwards:
+
+- A product's result is in PSUM. If the next record takes it, it takes it from there; else the
+  Vector Engine copies it. A bias costs the Vector Engine a pass, but where an activation comes
+  next, which adds it for nothing.
+- What works along rows leaves a row in each partition, where a product wants its sums' axis: the
+  Tensor Engine transposes such a result on its way to a product, and the Vector Engine copies it.
+- A parameter is fetched from the device's memory each time it is used, unless no more parameters
+  than SBUF holds were used since.
+- Results stay in SBUF until the last record that needs them; what does not fit goes to the
+  device's memory and comes back, once each. Nothing is tiled over several operations.
+"""
+
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from halfulp.engines import Ledger, Record
+from halfulp.engines.costs import LANES, Inputs, Step, steps
+from halfulp.engines.operands import as_format, size_bytes
+from halfulp.engines.specs import CoreSpec
+
+#: Leave a row in each partition.
+_ROWS = ("layernorm", "rmsnorm", "softmax")
+#: Take an operand from PSUM.
+_READERS = ("tensor_tensor", "tensor_scalar", "softmax")
+_NARROW_BITS = 16
+_FP32_PASSES = 4
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A record, and what it asks of the core.
+
+    index    of the record in the ledger
+    record   itself
+    own      steps of the engine that the record names, and of those that work with it
+    after    steps that bring its result to where the next one takes it
+    fetched  bytes from the device's memory: parameters and rows of tables
+    spilled  bytes to the device's memory and back
+    """
+
+    index: int
+    record: Record
+    own: tuple[Step, ...]
+    after: tuple[Step, ...]
+    fetched: int
+    spilled: int
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.own + self.after
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one forward asks of one core, whose SBUF decides what is fetched again and what spills.
+
+    Cycles are those of `engines.costs` and `engines.instructions`; `seconds` are the core's.
+    """
+
+    operations: tuple[Operation, ...]
+    spec: CoreSpec
+
+    @cached_property
+    def cycles(self) -> dict[str, int]:
+        """By engine."""
+        found: dict[str, int] = defaultdict(int)
+        for operation in self.operations:
+            for step in operation.steps:
+                found[step.engine] += step.cycles
+        return dict(found)
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """By engine, one instruction after the other."""
+        return {
+            engine: self.spec.seconds(Step(engine, cycles))
+            for engine, cycles in self.cycles.items()
+        }
+
+    @cached_property
+    def product_seconds(self) -> float:
+        """Of the Tensor Engine, without the transpositions that a layout asks for."""
+        own = sum(operation.record.cycles for operation in self.operations if operation.own)
+        return self.spec.seconds(Step("tensor", own))
+
+    @cached_property
+    def macs(self) -> dict[str, int]:
+        """By the format of the products' operands."""
+        found: dict[str, int] = defaultdict(int)
+        for operation in self.operations:
+            if operation.record.macs:
+                found[operation.record.formats[0]] += operation.record.macs
+        return dict(found)
+
+    @cached_property
+    def fetched(self) -> int:
+        return sum(operation.fetched for operation in self.operations)
+
+    @cached_property
+    def spilled(self) -> int:
+        return sum(operation.spilled for operation in self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+
+def work(ledger: Ledger, spec: CoreSpec) -> Work:
+    """The work of a ledger that was written without data: its records know what they need.
+
+    Raises ValueError for a ledger whose records do not.
+    """
+    records = ledger.records
+    if len(records) > 1 and not any(record.needs for record in records):
+        raise ValueError(
+            "the records of this ledger do not say what they need: run the model on the meta device"
+        )
+    takers: dict[int, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        for made in record.needs:
+            takers[made].append(index)
+    fetched = _fetched(records, spec)
+    spilled = _spilled(records, takers, spec)
+    operations = tuple(
+        Operation(
+            index,
+            record,
+            steps(record, _inputs(records, index)),
+            tuple(_after(records, index, takers[index])),
+            fetched[index],
+            spilled[index],
+        )
+        for index, record in enumerate(records)
+    )
+    return Work(operations, spec)
+
+
+def _reads_psum(records: list[Record], index: int) -> bool:
+    """Whether the record takes what the product just before it left in PSUM."""
+    if not 0 < index < len(records) or index - 1 not in records[index].needs:
+        return False
+    record = records[index]
+    takes = record.engine == "scalar" or record.instruction in _READERS
+    return takes and records[index - 1].engine == "tensor"
+
+
+def _inputs(records: list[Record], index: int) -> Inputs:
+    made = records[index].needs
+    narrow = bool(made) and all(_is_narrow(records[one].formats[-1]) for one in made)
+    return Inputs(psum=_reads_psum(records, index), narrow=narrow)
+
+
+def _is_narrow(name: str) -> bool:
+    return as_format(name).bits <= _NARROW_BITS
+
+
+def _after(records: list[Record], index: int, takers: list[int]) -> list[Step]:
+    record = records[index]
+    elements = prod(record.shapes[-1])
+    copy = Step("vector", -(-elements // LANES))
+    if record.engine == "tensor":
+        biased = len(record.parameters) > 1
+        if _reads_psum(records, index + 1):
+            free = records[index + 1].engine == "scalar"
+            return [copy] if biased and not free else []
+        return [copy]
+    products = [records[one] for one in takers if records[one].engine == "tensor"]
+    if record.instruction in _ROWS and products:
+        passes = _FP32_PASSES if products[0].formats[0] == "fp32" else 1
+        return [Step("tensor", passes * _transposed(record)), copy]
+    return []
+
+
+def _transposed(record: Record) -> int:
+    """Cycles of the Tensor Engine: 128 columns move through each block of 128 x 128."""
+    *lead, columns = record.shapes[-1]
+    return LANES * -(-prod(lead) // LANES) * -(-columns // LANES)
+
+
+def _fetched(records: list[Record], spec: CoreSpec) -> list[int]:
+    """Bytes that each record fetches. Where SBUF's size is not known, all parameters fit."""
+    held: OrderedDict[str, int] = OrderedDict()
+    found = []
+    for record in records:
+        size = 0
+        for parameter in record.parameters:
+            if record.engine == "dma":
+                size += parameter.bytes  # the rows that were asked for
+                continue
+            if held.pop(parameter.name, 0) < parameter.bytes:
+                size += parameter.bytes
+            held[parameter.name] = parameter.bytes
+        while spec.sbuf is not None and sum(held.values()) > spec.sbuf.value:
+            held.popitem(last=False)
+        found.append(size)
+    return found
+
+
+def _spilled(records: list[Record], takers: dict[int, list[int]], spec: CoreSpec) -> list[int]:
+    """Bytes that each record drives out of SBUF, and that come back."""
+    if spec.sbuf is None:
+        return [0] * len(records)
+    ends: dict[int, int] = defaultdict(int)
+    live = over = 0
+    found = []
+    for index, record in enumerate(records):
+        size = 0 if _reads_psum(records, index + 1) else _result_bytes(record)
+        live += size
+        ends[max(takers[index], default=index)] += size
+        excess = max(0, live - int(spec.sbuf.value))
+        found.append(2 * max(0, excess - over))
+        over = excess
+        live -= ends.pop(index, 0)
+    return found
+
+
+def _result_bytes(record: Record) -> int:
+    return size_bytes(as_format(record.formats[-1]), prod(record.shapes[-1]))
