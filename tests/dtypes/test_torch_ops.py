@@ -106,6 +106,7 @@ def test_compiled_and_exported_code_gives_the_same_bits(made: Cast) -> None:
     assert equal(rows, made.round_to(X).t().contiguous())
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile's own backend needs a c++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_default_backend_gives_the_same_bits() -> None:

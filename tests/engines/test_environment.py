@@ -171,14 +171,14 @@ def test_the_parts_of_a_batch_give_what_the_whole_gives(how: Accumulation, fmt: 
         assert part.tobytes() == whole[:, rows, columns].tobytes()
 
 
-def elsewhere(threads: int, folder: Path, **environment: str) -> dict[str, Any]:
-    """The report of a fresh process."""
-    command = f"from tests.engines.fingerprint import report; print(report({threads}))"
+def elsewhere(folder: Path, products: bool, **environment: str) -> dict[str, Any]:
+    """The report of a fresh process of two threads."""
+    command = f"from tests.engines.fingerprint import report; print(report(2, {products}))"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     settings = {**os.environ, "PYTHONPATH": path, "HALFULP_CACHE_DIR": str(folder), **environment}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", command],
-        env=settings, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        env=settings, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -191,15 +191,27 @@ def test_the_fingerprint_runs_every_kernel_of_the_engines() -> None:
 
 
 @pytest.mark.skipif(not X86, reason="the names of x86 processors")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n == "haswell" else pytest.mark.deep) for n in VECTORS],
-)
+def test_a_processor_without_large_vectors_gives_the_same_products(tmp_path: Path) -> None:
+    before = get_num_threads()
+    try:
+        set_num_threads(1)
+        wanted = fingerprint(products=True)
+    finally:
+        set_num_threads(before)
+    answer = elsewhere(tmp_path, True, NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="")
+    assert answer["digest"] == wanted
+    assert {"product", "products", "pack_panels"} <= set(answer["used"])
+    assert answer["empty"] == answer["wide"] == [] and "product" in answer["fused"]
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(not X86, reason="the names of x86 processors")
+@pytest.mark.parametrize("name", VECTORS)
 def test_another_processor_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     wide, fused = VECTORS[name]
     if wide and "avx512f" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has no AVX-512")
-    answer = elsewhere(2, tmp_path, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="")
+    answer = elsewhere(tmp_path, False, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES="")
     assert answer["digest"] == usual()
     # the code is there to be looked at, and is that of the other processor
     assert set(answer["used"]) == KERNELS and answer["empty"] == []
