@@ -15,6 +15,14 @@ from halfulp.engines.accumulation import (
 from halfulp.engines.activations import Activation
 from halfulp.engines.array_values import EngineArray, array
 from halfulp.engines.chips import CHIPS, INFERENTIA1, INFERENTIA2, Chip, Peak
+from halfulp.engines.collectives import (
+    Collective,
+    RingTraffic,
+    all_gather,
+    all_reduce,
+    reduce_scatter,
+    ring_traffic,
+)
 from halfulp.engines.core import NEURONCORE_V1, NEURONCORE_V2, NeuronCore
 from halfulp.engines.custom_op import CustomOp, custom_op
 from halfulp.engines.datapath import IntegerMatmul
@@ -45,6 +53,7 @@ __all__ = [
     "AluOp",
     "Checked",
     "Chip",
+    "Collective",
     "Comparison",
     "CustomOp",
     "EngineArray",
@@ -63,14 +72,19 @@ __all__ = [
     "Peak",
     "Preset",
     "Record",
+    "RingTraffic",
     "Tree",
     "UnsupportedEngine",
     "UnsupportedFormat",
     "Wrap",
+    "all_gather",
+    "all_reduce",
     "array",
     "custom_op",
     "declared_tree",
     "matmul",
     "recording",
+    "reduce_scatter",
     "reveal",
+    "ring_traffic",
 ]

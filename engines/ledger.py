@@ -27,7 +27,8 @@ class Record(NamedTuple):
     shapes       of the operands, then of the result
     formats      names of the formats of the operands, then of the result
     macs         multiply-accumulates
-    bytes        of the operands and of the result, in their formats
+    bytes        of the operands and of the result, in their formats; of a collective those that
+                 one rank sends and receives
     overflow     finite values that a cast made infinite, NaN or the largest value
     underflow    values other than zero that a cast made zero
     nan          NaN operands and results, counted at casts and as sums leave PSUM
@@ -36,7 +37,7 @@ class Record(NamedTuple):
     issued       knows their cost: the Tensor Engine's, and what a custom operator says
     departures   inputs of the Scalar Engine outside of what its function is meant for
     masked_rows  rows of a softmax in which every score was -inf: zeros here, NaN by its formula
-    accumulator  the format in which the Tensor Engine adds; "" for the other engines
+    accumulator  the format in which the Tensor Engine, or a ring of ranks, adds; "" for all others
 
     Of models without data, on the meta device:
 
