@@ -20,6 +20,7 @@ from halfulp.study import (
     conformance_command,
     format_commands,
     probe_command,
+    rates_command,
     reveal_command,
     sensitivity_command,
     verify_command,
@@ -243,6 +244,7 @@ def chips() -> None:
 app.command("verify", epilog=_examples(*verify_command.EXAMPLES))(verify_command.verify)
 app.add_typer(conformance_command.command(_examples), name="conformance")
 app.add_typer(probe_command.command(_examples), name="probe")
+app.command("rates", epilog=_examples(*rates_command.EXAMPLES))(rates_command.rates)
 app.command("reveal", epilog=_examples(*reveal_command.EXAMPLES))(reveal_command.reveal)
 app.command("sensitivity", epilog=_examples(*sensitivity_command.EXAMPLES))(
     sensitivity_command.sensitivity

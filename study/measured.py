@@ -73,10 +73,20 @@ class Row:
     line: int
 
     @property
+    def is_set_aside(self) -> bool:
+        """ALBERT of February 2023 on Inferentia2: up to twice as slow as all that came later.
+
+        Its GELU is spelt as nine operations, which the compiler of those days may not have joined
+        (assumed). These rows are predicted and reported, not fitted.
+        """
+        early = self.chip == "inferentia2" and self.era == "hf-feb-2023"
+        return early and self.model == "albert-base"
+
+    @property
     def is_fit(self) -> bool:
         """Whether it may be fitted."""
         odd = any(flag.startswith(UNFIT) for flag in self.flags)
-        return not odd and self.origin != "announcement"
+        return not odd and not self.is_set_aside and self.origin != "announcement"
 
 
 @dataclass(frozen=True)

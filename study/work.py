@@ -28,6 +28,8 @@ from halfulp.engines.specs import CoreSpec
 _ROWS = ("layernorm", "rmsnorm", "softmax")
 #: Take an operand from PSUM.
 _READERS = ("tensor_tensor", "tensor_scalar", "softmax")
+#: How often each part of the data goes round the ring of cores.
+_RINGS = {"all_reduce": 2, "reduce_scatter": 1, "all_gather": 1}
 _NARROW_BITS = 16
 _FP32_PASSES = 4
 
@@ -42,6 +44,8 @@ class Operation:
     after    steps that bring its result to where the next one takes it
     fetched  bytes from the device's memory: parameters and rows of tables
     spilled  bytes to the device's memory and back
+    linked   bytes that this core sends to the next one of a ring
+    hops     messages of the ring, one after the other
     """
 
     index: int
@@ -50,6 +54,8 @@ class Operation:
     after: tuple[Step, ...]
     fetched: int
     spilled: int
+    linked: int = 0
+    hops: int = 0
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -84,10 +90,13 @@ class Work:
         }
 
     @cached_property
-    def product_seconds(self) -> float:
-        """Of the Tensor Engine, without the transpositions that a layout asks for."""
-        own = sum(operation.record.cycles for operation in self.operations if operation.own)
-        return self.spec.seconds(Step("tensor", own))
+    def least_seconds(self) -> dict[str, float]:
+        """By engine, of the records' own steps: without what a layout asks for."""
+        found: dict[str, float] = defaultdict(float)
+        for operation in self.operations:
+            for step in operation.own:
+                found[step.engine] += self.spec.seconds(step)
+        return dict(found)
 
     @cached_property
     def macs(self) -> dict[str, int]:
@@ -106,12 +115,22 @@ class Work:
     def spilled(self) -> int:
         return sum(operation.spilled for operation in self.operations)
 
+    @cached_property
+    def linked(self) -> int:
+        return sum(operation.linked for operation in self.operations)
+
+    @cached_property
+    def hops(self) -> int:
+        return sum(operation.hops for operation in self.operations)
+
     def __len__(self) -> int:
         return len(self.operations)
 
 
-def work(ledger: Ledger, spec: CoreSpec) -> Work:
+def work(ledger: Ledger, spec: CoreSpec, ranks: int = 1) -> Work:
     """The work of a ledger that was written without data: its records know what they need.
+
+    ranks   cores of the ring, where the ledger is that of one of several (`study.parallel`)
 
     Raises ValueError for a ledger whose records do not.
     """
@@ -134,10 +153,17 @@ def work(ledger: Ledger, spec: CoreSpec) -> Work:
             tuple(_after(records, index, takers[index])),
             fetched[index],
             spilled[index],
+            *_ring(record, ranks),
         )
         for index, record in enumerate(records)
     )
     return Work(operations, spec)
+
+
+def _ring(record: Record, ranks: int) -> tuple[int, int]:
+    """Bytes sent and messages; the record has what is sent and what is received."""
+    turns = _RINGS.get(record.instruction, 0)
+    return (record.bytes // 2, turns * (ranks - 1)) if turns else (0, 0)
 
 
 def _reads_psum(records: list[Record], index: int) -> bool:
