@@ -124,6 +124,8 @@ V1 = Structure(
 #: Weight of the start values: a direction that no measurement decides stays physical.
 _PRIOR = 0.1
 _LOSS_SCALE = 0.1
+#: So near that another processor's last bits change nothing that is shown.
+_STOP = 1e-12
 
 
 def structure_of(chip: Chip) -> Structure:
@@ -179,9 +181,15 @@ FeaturesOf = Callable[[Configuration], Features]
 
 
 def fit(
-    observed: Sequence[Observation], structure: Structure, features_of: FeaturesOf
+    observed: Sequence[Observation],
+    structure: Structure,
+    features_of: FeaturesOf,
+    *,
+    prior: float = _PRIOR,
 ) -> Calibration:
     """Least squares of the logarithms, each configuration with the same weight, robustly.
+
+    prior   weight of the start values
 
     Raises ValueError where there is nothing to fit.
     """
@@ -203,11 +211,12 @@ def fit(
                     one.configuration.cores, one.era) / one.service_s
             for features, one in known
         ]  # fmt: skip
-        prior = _PRIOR * np.log(np.maximum(point, 1e-12) / start)
-        return np.concatenate([weights * np.log(found), prior])
+        drawn = prior * np.log(np.maximum(point, 1e-12) / start)
+        return np.concatenate([weights * np.log(found), drawn])
 
     found = least_squares(
-        residuals, start, bounds=(low, high), x_scale=start, loss="soft_l1", f_scale=_LOSS_SCALE
-    )
+        residuals, start, bounds=(low, high), x_scale=start, loss="soft_l1", f_scale=_LOSS_SCALE,
+        ftol=_STOP, xtol=_STOP, gtol=_STOP,
+    )  # fmt: skip
     values = dict(zip(names, found.x.tolist(), strict=True)) | dict(structure.fixed)
     return Calibration(structure, MappingProxyType(values))

@@ -7,13 +7,12 @@ part of the features; the second by its rows, and its partial sums are added by 
 
 from math import prod
 
-from halfulp.engines import Ledger, Record, ring_traffic
+from halfulp.engines import Collective, Ledger, Record, ring_traffic
 from halfulp.engines.instructions import Issues, cycles, product
 from halfulp.engines.ledger import Parameter
 from halfulp.engines.operands import as_format, size_bytes
 
 Shape = tuple[int, ...]
-_ALL_REDUCE, _ALL_GATHER = "all_reduce", "all_gather"
 #: Work on elements, whatever their shape.
 _ELEMENTWISE = ("tensor_tensor", "tensor_scalar", "tensor_copy", "reciprocal", "select", "softmax")
 
@@ -54,7 +53,7 @@ class _Sharing:
         weighted = record.engine == "tensor" and bool(record.parameters)
         if weighted and any(parts):
             self._append(self._by_rows(record), needs)
-            self._collect(record, _ALL_REDUCE)
+            self._collect(record, Collective.ALL_REDUCE)
             split = False
         elif weighted:
             self._append(self._by_columns(record), needs)
@@ -73,7 +72,7 @@ class _Sharing:
         needed = {one for record in records for one in record.needs}
         for index, record in enumerate(records):
             if self._split[index] and index not in needed:
-                self._collect(record, _ALL_GATHER, self._place[index])
+                self._collect(record, Collective.ALL_GATHER, self._place[index])
 
     def _append(self, record: Record, needs: tuple[int, ...]) -> None:
         self.ledger.records.append(record._replace(needs=needs))
@@ -146,14 +145,14 @@ class _Sharing:
         size = sum(size_bytes(as_format(name), prod(shape)) for shape, name in pairs)
         return record._replace(shapes=shapes, bytes=size)
 
-    def _collect(self, record: Record, instruction: str, place: int | None = None) -> None:
+    def _collect(self, record: Record, kind: Collective, place: int | None = None) -> None:
         shape = record.shapes[-1]
-        fmt = as_format(self.reduced if instruction == _ALL_REDUCE else record.formats[-1])
-        traffic = ring_traffic(prod(shape), self.ranks, fmt, instruction)
+        fmt = as_format(self.reduced if kind is Collective.ALL_REDUCE else record.formats[-1])
+        traffic = ring_traffic(prod(shape), self.ranks, fmt, collective=kind)
         self._append(
             Record(
-                record.layer, "dma", instruction, (shape, shape), (fmt.name, record.formats[-1]),
-                0, 2 * traffic.bytes_sent, 0, 0, 0, 0,
+                record.layer, "dma", kind.value, (shape, shape), (fmt.name, record.formats[-1]),
+                0, traffic.bytes_moved, 0, 0, 0, 0,
             ),
             (len(self.ledger) - 1 if place is None else place,),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from halfulp.engines import Ledger, Record
+from halfulp.engines import Collective, Ledger, Record, ring_traffic
 from halfulp.engines.costs import LANES, Inputs, Step, steps
 from halfulp.engines.operands import as_format, size_bytes
 from halfulp.engines.specs import CoreSpec
@@ -28,8 +28,6 @@ from halfulp.engines.specs import CoreSpec
 _ROWS = ("layernorm", "rmsnorm", "softmax")
 #: Take an operand from PSUM.
 _READERS = ("tensor_tensor", "tensor_scalar", "softmax")
-#: How often each part of the data goes round the ring of cores.
-_RINGS = {"all_reduce": 2, "reduce_scatter": 1, "all_gather": 1}
 _NARROW_BITS = 16
 _FP32_PASSES = 4
 
@@ -161,9 +159,12 @@ def work(ledger: Ledger, spec: CoreSpec, ranks: int = 1) -> Work:
 
 
 def _ring(record: Record, ranks: int) -> tuple[int, int]:
-    """Bytes sent and messages; the record has what is sent and what is received."""
-    turns = _RINGS.get(record.instruction, 0)
-    return (record.bytes // 2, turns * (ranks - 1)) if turns else (0, 0)
+    """Bytes that go to the next core, one chunk after the other, and how many chunks."""
+    if record.engine != "dma" or record.instruction not in set(Collective):
+        return 0, 0
+    elements = prod(record.shapes[-1])
+    traffic = ring_traffic(elements, ranks, record.formats[0], collective=record.instruction)
+    return traffic.steps * traffic.bytes_per_step, traffic.steps
 
 
 def _reads_psum(records: list[Record], index: int) -> bool:
