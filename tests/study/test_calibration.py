@@ -48,7 +48,7 @@ def made_up(where: Configuration) -> Features:
         fetched=int(1.7e8 * scale),
         spilled=int(max(0, size - 1000) * 5e4 * scale),
         output=size * 3000 if where.output else 0,
-        operations=int(160 * scale),
+        operations=int(160 * scale**0.5),
     )
 
 
