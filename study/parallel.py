@@ -26,8 +26,8 @@ def share(ledger: Ledger, ranks: int, reduced: str = "fp32") -> Ledger:
 
     reduced   format in which partial sums travel and are added: "fp32" or "bf16"
 
-    Raises Indivisible for heads or features that do not divide by `ranks`, and for operations along
-    rows that no core has whole.
+    Raises Indivisible for heads that do not divide by `ranks`, and for operations along rows that
+    no core has whole.
     """
     if ranks == 1:
         return ledger
@@ -77,21 +77,18 @@ class _Sharing:
     def _append(self, record: Record, needs: tuple[int, ...]) -> None:
         self.ledger.records.append(record._replace(needs=needs))
 
-    def _divided(self, length: int, record: Record, what: str) -> int:
-        if length % self.ranks:
-            raise Indivisible(
-                f"layer {record.layer!r}: {length} {what} do not divide by {self.ranks} cores"
-            )
-        return length // self.ranks
+    def _longest(self, length: int) -> int:
+        """Of features or of a vocabulary: the core that has most of them."""
+        return -(-length // self.ranks)
 
     def _by_columns(self, record: Record) -> Record:
         left, (depth, width), out = record.shapes
-        narrow = self._divided(width, record, "columns")
+        narrow = self._longest(width)
         return self._product(record, (left, (depth, narrow), (*out[:-1], narrow)), True)
 
     def _by_rows(self, record: Record) -> Record:
         left, (depth, width), out = record.shapes
-        short = self._divided(depth, record, "rows")
+        short = self._longest(depth)
         return self._product(record, ((*left[:-1], short), (short, width), out), True)
 
     def _part(self, record: Record) -> Record:
@@ -116,7 +113,7 @@ class _Sharing:
         return self._resized(
             record,
             tuple(
-                (*shape[:-1], self._divided(shape[-1], record, "features")) if shape else shape
+                (*shape[:-1], self._longest(shape[-1])) if shape else shape
                 for shape in record.shapes
             ),
         )
@@ -124,7 +121,10 @@ class _Sharing:
     def _heads(self, shape: Shape, record: Record) -> Shape:
         if len(shape) != 4:
             raise Indivisible(f"layer {record.layer!r}: a product of shape {shape} has no heads")
-        return shape[0], self._divided(shape[1], record, "heads"), *shape[2:]
+        if shape[1] % self.ranks:
+            text = f"{shape[1]} heads do not divide by {self.ranks} cores"
+            raise Indivisible(f"layer {record.layer!r}: {text}")
+        return shape[0], shape[1] // self.ranks, *shape[2:]
 
     def _product(self, record: Record, shapes: tuple[Shape, ...], weighted: bool) -> Record:
         left, (*_, depth, width), out = shapes

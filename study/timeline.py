@@ -82,10 +82,11 @@ def schedule(work: Work, paths: Paths) -> Timeline:
         shown = None
         if fetch := paths.fetch_s(operation):
             # a gather waits for nothing either: its indices come with the call
-            free[DMA] += fetch
+            begin = free[DMA]
+            free[DMA] = begin + fetch
             busy[DMA] += fetch
             ready = max(ready, free[DMA])
-            shown = (ready - fetch, ready) if record.engine == DMA else None
+            shown = (begin, free[DMA]) if record.engine == DMA else None
         start = end = ready
         if ring := paths.ring_s(operation):
             start = max(ready, free[LINK])
