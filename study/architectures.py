@@ -163,12 +163,22 @@ def survey(name: str, batch: int, tokens: int, chip: Chip, policy: Policy) -> Su
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and tokens > positions:
         raise ValueError(f"tokens={tokens}; {name} has {positions} positions")
-    given = {
+    given: dict[str, Any] = {
         key: torch.ones((batch, tokens), dtype=torch.long, device="meta")
         for key in ("input_ids", "attention_mask")
     }
+    if _caches(model):
+        given["use_cache"] = False
+    return survey_of(model, name, given, chip, policy)
+
+
+def survey_of(
+    model: nn.Module, name: str, given: Mapping[str, Any], chip: Chip, policy: Policy
+) -> Survey:
+    """What one call of a model on the meta device does; its first tensor is (batch, tokens)."""
     with emulate(model, chip.core, policy, allow_unused_rules=True) as emulation:
-        results = model(**given, **({"use_cache": False} if _caches(model) else {}))
+        results = model(**given)
+    batch, tokens = next(one.shape for one in given.values() if isinstance(one, Tensor))
     return Survey(
         name,
         batch,
@@ -186,5 +196,7 @@ def _caches(model: nn.Module) -> bool:
 
 
 def _tensors(results: Any) -> list[Tensor]:
+    if isinstance(results, Tensor):
+        return [results]
     values = results.values() if isinstance(results, Mapping) else results
     return [value for value in values if isinstance(value, Tensor)]

@@ -86,15 +86,23 @@ def draw(sweep: Sweep) -> Figure:
     places = {key: x for band in along for key, x in band.places.items()}
     references = {(r.model, r.task): r for r in sweep.references}
     figure, panels = _panels(sweep, workloads, along)
-    for number, (workload, panel) in enumerate(zip(workloads, panels[:-1], strict=True)):
+    error, time = panels[len(workloads)], panels[len(workloads) + 1 :]
+    for number, (workload, panel) in enumerate(zip(workloads, panels, strict=False)):
         rows = [row for row in sweep.rows if (row.model, row.task) == workload]
         color = _COLORS[number % len(_COLORS)]
         _accuracy(panel, rows, places, references.get(workload), color)
         shift = 0.5 * ((number + 0.5) / len(workloads) - 0.5)
-        _sqnr(panels[-1], rows, {key: x + shift for key, x in places.items()}, color)
-    panels[-1].set_ylim(bottom=0)
-    panels[-1].set_ylabel("SQNR, dB", fontsize=9)
-    _title(panels[-1], "error against torch float32: 6 dB more are half the error", _INK)
+        shifted = {key: x + shift for key, x in places.items()}
+        _sqnr(error, rows, shifted, color)
+        for place in time:
+            _latency(place, rows, shifted, color)
+    error.set_ylim(bottom=0)
+    error.set_ylabel("SQNR, dB", fontsize=9)
+    _title(error, "error against torch float32: 6 dB more are half the error", _INK)
+    for place in time:
+        place.set_ylim(bottom=0)
+        place.set_ylabel("ms", fontsize=9)
+        _title(place, "calibrated latency of one text of 128 tokens on one core", _INK)
     _dress(panels, along, places)
     return figure
 
@@ -110,8 +118,9 @@ def _panels(
     legend = foot + _LEGEND_IN * math.ceil(len(handles) / columns)
     longest = max(len(policy) for band in along for policy in band.policies)
     below = legend + 0.25 + 0.062 * longest
-    heights = [_ACCURACY_IN] * len(workloads) + [_SQNR_IN]
-    height = _TOP_IN + sum(heights) + _BETWEEN_IN * len(workloads) + below
+    rated = any(row.latency_ms is not None for row in sweep.rows)
+    heights = [_ACCURACY_IN] * len(workloads) + [_SQNR_IN] + [_ACCURACY_IN] * rated
+    height = _TOP_IN + sum(heights) + _BETWEEN_IN * (len(heights) - 1) + below
     figure = Figure(figsize=(width, height), dpi=130, facecolor="white")
     panels, top, left = [], height - _TOP_IN, _LEFT_IN / width
     for panel_in in heights:
@@ -216,6 +225,16 @@ def _sqnr(
             panel.plot(x, 0, marker="x", ms=6, mew=2, color=_BAD, clip_on=False, zorder=4)
 
 
+def _latency(
+    panel: Axes, rows: Sequence[Row], places: dict[tuple[str, str], float], color: str
+) -> None:
+    for row in rows:
+        if row.latency_ms is not None:
+            x = places[row.chip, row.policy]
+            panel.vlines(x, row.latency_low_ms, row.latency_high_ms, color=color, alpha=0.35, lw=3)
+            panel.plot(x, row.latency_ms, marker="o", ms=5.5, color=color, mec="white", mew=0.6)
+
+
 def _dress(
     panels: Sequence[Axes], along: Sequence[Band], places: dict[tuple[str, str], float]
 ) -> None:
@@ -261,4 +280,6 @@ def _footnote(sweep: Sweep) -> str:
     return (
         "Emulated on a CPU. Bars: Wilson 95 % interval. SQNR = 10 log10 (power of float32's logits"
         f" / power of the error). Peak rates of a whole chip, not measured: {'; '.join(sources)}."
+        " Latency: fitted to published measurements of bf16-matmult, its bar nine of ten"
+        " configurations that were left out."
     )

@@ -115,6 +115,8 @@ def _remarks(sweep: Sweep, left_out: list[Column]) -> Iterator[str]:
         yield "!: the model no longer tells samples apart (NaN logits, or one class for all)"
     for rate, source in dict.fromkeys((_peak(row), row.peak_source) for row in sweep.rows):
         yield f"peak, {rate}: {source}"
+    for source in dict.fromkeys(row.rate_source for row in sweep.rows):
+        yield f"ms, USD/M (USD for a million sequences): {source}"
     assumptions = dict.fromkeys(itertools.chain(*(row.assumptions for row in sweep.rows)))
     if assumptions:
         yield "assumed, by policy in --json:"
@@ -170,6 +172,8 @@ TABLE = (
     Column("chip", lambda row: row.chip, 0, left=True),
     Column("policy", lambda row: row.policy, 0, left=True),
     Column("peak", _peak, 0),
+    Column("ms", lambda row: _number(row.latency_ms, ".2f"), 5),
+    Column("USD/M", lambda row: _number(row.usd_per_million, ".3g"), 6),
     Column("acc. %", _accuracy, 0),
     Column("95 % interval", _interval, 6),
     Column("AUC", lambda row: _number(row.auc, ".4f"), 1),

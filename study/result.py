@@ -56,6 +56,13 @@ class Row:
     peak_tops: float | None
     peak_unit: str | None
     peak_source: str
+    latency_ms: float | None
+    latency_low_ms: float | None
+    latency_high_ms: float | None
+    roofline_ms: float | None
+    sequences_per_s: float | None
+    usd_per_million: float | None
+    rate_source: str
     seconds: float
     assumptions: tuple[str, ...]
     auc: float | None = None

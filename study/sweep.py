@@ -36,6 +36,7 @@ from halfulp.study.result import (
     finite,
 )
 from halfulp.study.store import Store, cell_key
+from halfulp.study.sweep_rates import outline_of, rate_columns
 from halfulp.study.tasks import DETECTION, TASKS, Task, Workload, prepare
 
 Float32s = NDArray[np.float32]
@@ -245,11 +246,21 @@ class Bench:
             nan=int(totals["nan"]),
             infinity=int(totals["infinity"]),
             **_peak(chip, policy),
+            **self.rates(chip, policy),
             seconds=round(seconds, 6),
             assumptions=tuple(policy.assumptions),
             detection=self.detection,
         )
         return row, outcomes
+
+    def rates(self, chip: Chip, policy: Policy) -> dict[str, Any]:
+        """The columns that say what the chip makes of the model."""
+        inputs = self.workload.batches[0].inputs
+        return rate_columns(self._outlined, inputs, self.workload.model_name, chip, policy)
+
+    @cached_property
+    def _outlined(self) -> torch.nn.Module:
+        return outline_of(self.workload.module)
 
     def _logits(self) -> Float32s:
         batches = len(self.workload.batches)

@@ -70,13 +70,21 @@ def test_a_rate_that_nobody_states_stands_last() -> None:
 
 def test_every_point_is_drawn_and_the_broken_one_is_marked_with_its_value() -> None:
     figure = draw(sweep_of([ROW, BROKEN, EXACT]))
-    accuracy, error = figure.axes
+    accuracy, error, latency = figure.axes
     assert accuracy.get_ylim()[0] > 100 * 0.0385
     assert "3.9 %" in [text.get_text() for text in accuracy.texts]
     markers = [line.get_marker() for line in error.lines]
     assert sorted(str(marker) for marker in markers) == ["*", "o", "x"]
-    labels = [label.get_text() for label in error.get_xticklabels()]
+    assert [line.get_ydata()[0] for line in latency.lines] == [0.92] * 3
+    labels = [label.get_text() for label in latency.get_xticklabels()]
     assert labels == ["fp32", "bf16-matmult", "e3m4-matmult"]
+
+
+def test_without_rates_there_is_no_panel_of_them() -> None:
+    rows = [dataclasses.replace(row, latency_ms=None) for row in (ROW, EXACT)]
+    assert len(draw(sweep_of(rows)).axes) == 2
+    # a chip that has none stands among those that have
+    assert len(draw(sweep_of([rows[0], EXACT])).axes) == 3
 
 
 def test_the_file_is_a_png_of_the_figures_size() -> None:

@@ -16,6 +16,8 @@ KEYS = {
     *("flips", "flips_p", "kl_divergence", "relative_error", "sqnr_db"),
     *("overflow", "underflow", "nan", "infinity", "collapsed"),
     *("peak_tops", "peak_unit", "peak_source", "seconds", "assumptions"),
+    *("latency_ms", "latency_low_ms", "latency_high_ms", "roofline_ms", "sequences_per_s"),
+    *("usd_per_million", "rate_source"),
 }
 
 
