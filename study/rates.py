@@ -46,12 +46,14 @@ class LayerRate:
     bound     the one that takes longest
     flops     a multiply-accumulate is two
     bytes     from the device's memory
+    moved     bytes of operands and results, wherever they are
     """
 
     layer: str
     seconds: dict[str, float]
     flops: int
     bytes: int
+    moved: int
 
     @property
     def bound(self) -> str:
@@ -181,6 +183,7 @@ class Rate:
         seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         flops: dict[str, int] = defaultdict(int)
         size: dict[str, int] = defaultdict(int)
+        moved: dict[str, int] = defaultdict(int)
         for operation in self.work.operations:
             layer = operation.record.layer
             for step in operation.own:
@@ -190,8 +193,9 @@ class Rate:
                 seconds[layer][LINK] += self.paths.ring_s(operation)
             flops[layer] += 2 * operation.record.macs
             size[layer] += operation.fetched
+            moved[layer] += operation.record.bytes
         return tuple(
-            LayerRate(layer, dict(found), flops[layer], size[layer])
+            LayerRate(layer, dict(found), flops[layer], size[layer], moved[layer])
             for layer, found in seconds.items()
         )
 

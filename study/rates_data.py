@@ -91,6 +91,7 @@ def layer_json(layer: LayerRate) -> dict[str, Any]:
         "layer": layer.layer,
         "flops": layer.flops,
         "bytes": layer.bytes,
+        "moved_bytes": layer.moved,
         "bound": layer.bound,
         "roofline_ms": layer.roofline_s * 1e3,
         "engines_ms": {BOUNDS[name]: seconds * 1e3 for name, seconds in layer.seconds.items()},
@@ -123,7 +124,11 @@ def _together(name: str, group: Sequence[LayerRate]) -> LayerRate:
         for engine, took in layer.seconds.items():
             seconds[engine] += took
     return LayerRate(
-        name, dict(seconds), sum(one.flops for one in group), sum(one.bytes for one in group)
+        name,
+        dict(seconds),
+        sum(one.flops for one in group),
+        sum(one.bytes for one in group),
+        sum(one.moved for one in group),
     )
 
 
