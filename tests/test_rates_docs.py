@@ -1,7 +1,6 @@
 """docs/rates.md has the tables of the code; its example runs, its example of a file is read."""
 
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
