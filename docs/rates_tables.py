@@ -40,7 +40,9 @@ def calibration() -> str:
     """What was fitted, and the errors."""
     fitted = shipped().fitted
     numbers = [("core", "number", "value")]
-    errors = [("core", "error of an estimate", "observations", "median", "nine of ten", "worst")]
+    errors: list[tuple[str, ...]] = [
+        ("core", "error of an estimate", "observations", "median", "nine of ten", "worst")
+    ]
     for name, one in fitted.items():
         for key in one.calibration.structure.fitted:
             label, scale = SHOWN.get(key, (key.replace("era ", "era of "), 1.0))

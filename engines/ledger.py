@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,11 @@ class Record(NamedTuple):
     accumulator: str = ""
     needs: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def elements(self) -> int:
+        """Of the result."""
+        return prod(self.shapes[-1])
 
 
 #: Fields of a record that add up.

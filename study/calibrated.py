@@ -54,7 +54,8 @@ class Latency:
 
     def at_least(self, bound: float) -> "Latency":
         """No faster than a bound: the equation knows none where nobody has measured."""
-        return Latency(*(max(one, bound) for one in (self.seconds, self.low, self.high)), self.era)
+        seconds, low, high = (max(one, bound) for one in (self.seconds, self.low, self.high))
+        return Latency(seconds, low, high, self.era)
 
 
 @dataclass(frozen=True)

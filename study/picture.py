@@ -231,7 +231,8 @@ def _latency(
     for row in rows:
         if row.latency_ms is not None:
             x = places[row.chip, row.policy]
-            panel.vlines(x, row.latency_low_ms, row.latency_high_ms, color=color, alpha=0.35, lw=3)
+            low, high = row.latency_low_ms or 0.0, row.latency_high_ms or 0.0
+            panel.vlines(x, low, high, color=color, alpha=0.35, lw=3)
             panel.plot(x, row.latency_ms, marker="o", ms=5.5, color=color, mec="white", mew=0.6)
 
 

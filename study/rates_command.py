@@ -52,7 +52,9 @@ def rates(
     measurements: Annotated[
         Path | None, _file("--measurements", "Calibrate on these (CSV) instead.")
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Every layer, not every kind.")] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Every layer; in --json operations.")
+    ] = False,
     announcement: Annotated[
         bool, typer.Option("--announcement", help="The announcement's table, rebuilt.")
     ] = False,

@@ -9,6 +9,7 @@ from typing import Any
 from halfulp.engines.chips import Chip
 from halfulp.study.instances import Instance
 from halfulp.study.rates import BOUNDS, LayerRate, Rate
+from halfulp.study.work import Operation
 
 #: A throughput that grows by less than this share of what the work grows has passed the knee.
 _KNEE = 0.5
@@ -84,6 +85,10 @@ class Offer:
             "layers": [layer_json(one) for one in self.rate.layers],
         }
 
+    def operations(self) -> list[dict[str, Any]]:
+        """Every operation of the ledger with its traffic, cycles and flags."""
+        return [operation_json(one) for one in self.rate.work.operations]
+
 
 def layer_json(layer: LayerRate) -> dict[str, Any]:
     """One layer: milliseconds by engine, what binds it."""
@@ -95,6 +100,43 @@ def layer_json(layer: LayerRate) -> dict[str, Any]:
         "bound": layer.bound,
         "roofline_ms": layer.roofline_s * 1e3,
         "engines_ms": {BOUNDS[name]: seconds * 1e3 for name, seconds in layer.seconds.items()},
+    }
+
+
+def operation_json(operation: Operation) -> dict[str, Any]:
+    """One operation: bytes of each memory, cycles of each engine, what is odd about it.
+
+    flags   "from psum": it takes an operand there; "spills"; "fetches"; "transposed": on its way to
+            a product
+    """
+    record, moved = operation.record, operation.traffic
+    cycles: dict[str, int] = defaultdict(int)
+    for step in operation.steps:
+        cycles[step.engine] += step.cycles
+    flags = {
+        "from psum": operation.psum,
+        "fetches": operation.fetched > 0,
+        "spills": operation.spilled > 0,
+        "transposed": record.engine != "tensor" and "tensor" in cycles,
+    }
+    return {
+        "record": operation.index,
+        "layer": record.layer,
+        "engine": record.engine,
+        "instruction": record.instruction,
+        "shapes": [list(shape) for shape in record.shapes],
+        "tiles": [[repr(one.instruction), one.number] for one in record.issued],
+        "formats": list(record.formats),
+        "accumulator": record.accumulator,
+        "macs": record.macs,
+        "elements": record.elements,
+        "hbm_bytes": operation.fetched + operation.spilled,
+        "sbuf_bytes": moved.sbuf,
+        "psum_bytes": moved.psum,
+        "link_bytes": operation.linked,
+        "cycles": dict(cycles),
+        "needs": list(record.needs),
+        "flags": [name for name, holds in flags.items() if holds],
     }
 
 

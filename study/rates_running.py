@@ -76,9 +76,9 @@ def check_files(asked: Asked) -> None:
             cli.usage(option, str(error))
     kinds = {"--picture": (".png", ".svg"), "--ledger": (".json", ".csv", ".parquet")}
     for option, allowed in kinds.items():
-        path = asked.files.get(option)
-        if path is not None and path.suffix not in allowed:
-            cli.usage(option, f"{path} ends in {path.suffix!r}; allowed: {', '.join(allowed)}")
+        given = asked.files.get(option)
+        if given is not None and given.suffix not in allowed:
+            cli.usage(option, f"{given} ends in {given.suffix!r}; allowed: {', '.join(allowed)}")
 
 
 def calibrated(asked: Asked, *, refit: bool) -> Calibrated:
@@ -140,7 +140,10 @@ def run_model(asked: Asked, found: Calibrated) -> None:
     chip, instance = _where(asked, hardware)
     offers = _offers(asked, chip, instance, found)
     data = {
-        "offers": [offer.in_full() for offer in offers],
+        "offers": [
+            offer.in_full() | ({"operations": offer.operations()} if asked.layers else {})
+            for offer in offers
+        ],
         "knees": [
             {"batch": one.rate.survey.batch, "tokens": one.rate.survey.tokens}
             for group in rates_text.runs(offers)

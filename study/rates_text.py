@@ -57,7 +57,7 @@ def forward(offer: Offer, *, every_layer: bool = False) -> str:
         f"{survey.model}, batch {survey.batch}, {survey.tokens} tokens, {rate.policy},"
         f" {rate.chip.name}{shared}"
     )
-    parts = [
+    parts: list[Table | str] = [
         _table(title, ("", "ms", "what it is"), _three(offer)),
         "",
         _table("", ("with that latency", "", ""), _brings(offer)),
@@ -105,8 +105,8 @@ _ENGINE_COLUMNS = ("engine", "least ms", "scheduled ms", "share of the schedule"
 
 def _engines(offer: Offer) -> list[tuple[str, ...]]:
     rate = offer.rate
-    busy = {**rate.timeline.busy_s}
-    found = []
+    busy = rate.timeline.busy_s
+    found: list[tuple[str, ...]] = []
     for name, least in sorted(rate.engine_seconds.items(), key=lambda item: -item[1]):
         took = busy.get("dma" if name == "HBM" else name, 0.0)
         share = _percent(took / rate.timeline.end_s) if rate.timeline.end_s else "-"

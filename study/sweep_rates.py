@@ -28,8 +28,8 @@ def outline_of(module: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     for one in module.parameters():
         memo[id(one)] = nn.Parameter(torch.empty_like(one, device="meta"), one.requires_grad)
-    for one in module.buffers():
-        memo[id(one)] = torch.empty_like(one, device="meta")
+    for buffer in module.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(module, memo)
 
 

@@ -23,6 +23,7 @@ from halfulp.engines import Collective, Ledger, Record, ring_traffic
 from halfulp.engines.costs import LANES, Inputs, Step, steps
 from halfulp.engines.operands import as_format, size_bytes
 from halfulp.engines.specs import CoreSpec
+from halfulp.engines.traffic import Traffic, traffic
 
 #: Leave a row in each partition.
 _ROWS = ("layernorm", "rmsnorm", "softmax")
@@ -44,6 +45,7 @@ class Operation:
     spilled  bytes to the device's memory and back
     linked   bytes that this core sends to the next one of a ring
     hops     messages of the ring, one after the other
+    psum     whether an operand comes from PSUM
     """
 
     index: int
@@ -54,6 +56,12 @@ class Operation:
     spilled: int
     linked: int = 0
     hops: int = 0
+    psum: bool = False
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes of SBUF and PSUM."""
+        return traffic(self.record, from_psum=self.psum)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -152,6 +160,7 @@ def work(ledger: Ledger, spec: CoreSpec, ranks: int = 1) -> Work:
             fetched[index],
             spilled[index],
             *_ring(record, ranks),
+            _reads_psum(records, index),
         )
         for index, record in enumerate(records)
     )

@@ -5,6 +5,7 @@ import io
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ def test_every_point_is_drawn_and_the_broken_one_is_marked_with_its_value() -> N
     assert "3.9 %" in [text.get_text() for text in accuracy.texts]
     markers = [line.get_marker() for line in error.lines]
     assert sorted(str(marker) for marker in markers) == ["*", "o", "x"]
-    assert [line.get_ydata()[0] for line in latency.lines] == [0.92] * 3
+    assert [np.asarray(line.get_ydata())[0] for line in latency.lines] == [0.92] * 3
     labels = [label.get_text() for label in latency.get_xticklabels()]
     assert labels == ["fp32", "bf16-matmult", "e3m4-matmult"]
 

@@ -112,3 +112,18 @@ def test_a_ledger_with_data_is_refused() -> None:
 def test_products_count_by_the_format_of_their_operands() -> None:
     found = work(of(meta(nn.Linear(16, 4)), 8, 16, policy="e4m3-matmult"), SPEC_V2)
     assert found.macs == {"e4m3": 8 * 16 * 4} and found.fetched == 16 * 4 + 4 * 4
+
+
+def test_traffic_of_the_memories() -> None:
+    first, gelu = work(of(meta(nn.Linear(256, 128), nn.GELU()), 600, 256), SPEC_V2).operations
+    # two tiles of 128 rows of K, and 600 columns that move: 512 and 88
+    assert [one.number for one in first.record.issued] == [2, 2, 2]
+    sbuf = sum(
+        2 * number * one.rows * (one.columns if hasattr(one, "background_cycles") else one.moving)
+        for one, number in first.record.issued
+    )
+    assert first.traffic.sbuf == sbuf
+    # every partial sum of 128 rows of K
+    assert first.traffic.psum == 2 * 600 * 128 * 4
+    assert gelu.psum and gelu.traffic == (600 * 128 * 4, 600 * 128 * 4)
+    assert gelu.record.elements == 600 * 128
