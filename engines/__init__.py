@@ -38,6 +38,7 @@ from halfulp.engines.products import Packed
 
 # not when it is asked for: the module of that name would take its place
 from halfulp.engines.reveal import reveal
+from halfulp.engines.shared_products import row_parallel_matmul
 from halfulp.engines.trees import Tree
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "reduce_scatter",
     "reveal",
     "ring_traffic",
+    "row_parallel_matmul",
 ]
