@@ -28,10 +28,13 @@ help:
 	@echo 'make isa      the same bits on four processors, three of them emulated (qemu-user)'
 	@echo "Options go into ARGS: make sweep ARGS='--samples 50'. Python: $(PYTHON) (PYTHON=...)."
 
+# a quick look does not take the whole result's place
+RESULT := results/$(if $(findstring --samples,$(ARGS)),quick,sweep)
+
 sweep: $(INSTALLED)
 	@mkdir -p results
-	$(RUN) -m halfulp sweep --json results/sweep.json --csv results/sweep.csv --png results/sweep.png $(ARGS)
-	@echo 'Written: results/sweep.json, results/sweep.csv, results/sweep.png'
+	$(RUN) -m halfulp sweep --json $(RESULT).json --csv $(RESULT).csv --png $(RESULT).png $(ARGS)
+	@echo 'Written: $(RESULT).json, $(RESULT).csv, $(RESULT).png'
 
 test: $(INSTALLED)
 	$(RUN) -m pytest $(TWO) $(ARGS)

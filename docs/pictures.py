@@ -51,6 +51,7 @@ def grids() -> Figure:
     line.set_yticks(range(len(shown)), [str(fmt) for fmt in shown])
     line.set_xlim(-8.2, 8.2)
     line.invert_yaxis()
+    line.set_xlabel("value")
     line.set_title(
         "Values from -8 to 8; orange: zero and the subnormal ones", loc="left", fontsize=10
     )
@@ -68,6 +69,7 @@ def grids() -> Figure:
     ranges.set_xlim(-155, 175)
     ticks = (-149, -126, -64, 0, 64, 127)
     ranges.set_xticks(ticks, [f"$2^{{{tick}}}$" for tick in ticks])
+    ranges.set_xlabel("magnitude")
     ranges.axvline(0, color=_SOFT, linewidth=0.6, zorder=0)
     ranges.set_title(
         "Positive values, from the smallest to the largest; orange: subnormal",
@@ -99,7 +101,9 @@ def roundings() -> Figure:
         axes.set_yticks(values, [f"{v:g}" if abs(v) != 0.5 else "" for v in values], fontsize=8)
         axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
         axes.set_aspect("equal")
-    figure.suptitle("round_to(x, e2m1fn); orange: what a midpoint becomes", fontsize=10)
+    figure.supxlabel("x", fontsize=10)
+    figure.supylabel("round_to(x, e2m1fn)", fontsize=10)
+    figure.suptitle("what each mode makes of x; orange: of a midpoint", fontsize=10)
     return figure
 
 
@@ -118,6 +122,8 @@ def policies() -> Figure:
     over.axvline(248, color=_SOFT, linewidth=0.6)
     over.text(247, 191, "midpoint of 240 and 256", fontsize=8, color=_INK, rotation=90, ha="right")
     over.set_yticks([192, 208, 224, 240, *rows.values()], ["192", "208", "224", "240", *rows])
+    over.set_xlabel("x")
+    over.set_ylabel("round_to(x, e4m3)")
     over.legend(title="overflow=", fontsize=8, markerscale=6, loc="lower right")
     over.set_title("e4m3 past 240; lines one below the other to be seen", loc="left", fontsize=10)
     y_unit = E4M3.smallest_subnormal
@@ -129,6 +135,7 @@ def policies() -> Figure:
     under.plot(x, flushed - 0.12, ".", color=_ORANGE, markersize=1.6, label="flush_outputs")
     under.legend(title="subnormals=", fontsize=8, markerscale=6, loc="upper left")
     under.set_xlabel("x, in units of $2^{-9}$")
+    under.set_ylabel("round_to(x, e4m3), in the same units")
     under.set_title("e4m3 below its smallest normal value, 8", loc="left", fontsize=10)
     return figure
 
@@ -145,6 +152,8 @@ def stochastic() -> Figure:
     means.plot(x, drawn.mean(axis=1), ".", color=_BLUE, label=f"mean of {_DRAWS} draws")
     means.set_xticks([1, 1.125, 1.25])
     means.set_yticks([1, 1.125, 1.25])
+    means.set_xlabel("x")
+    means.set_ylabel("result")
     means.legend(fontsize=8)
     means.set_title("round_to(x, e4m3, rounding='stochastic')", loc="left", fontsize=10)
     x = 1 + 0.125 * np.linspace(0, 1, 65)[:-1]
@@ -157,6 +166,8 @@ def stochastic() -> Figure:
         shares.plot(x, exact, color=color, linewidth=0.8, drawstyle=style)
         shares.plot(x, up, ".", color=color, markersize=4, label=f"random_bits={bits}")
     shares.set_xticks([1, 1.0625, 1.125])
+    shares.set_xlabel("x")
+    shares.set_ylabel("share")
     shares.legend(fontsize=8, title="dots measured, lines exact", title_fontsize=8)
     shares.set_title("share of the draws that become 1.125", loc="left", fontsize=10)
     return figure
