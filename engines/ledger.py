@@ -106,6 +106,23 @@ class Ledger:
                 found[record.engine] = found.get(record.engine, 0) + record.cycles
         return found
 
+    def where(
+        self, *, layer: str | None = None, engine: str | None = None, format: str | None = None
+    ) -> list[Record]:
+        """The records to which all that is given applies, in the order in which they ran.
+
+        layer   name of a layer: its own records and those of the layers in it ("a": "a", "a.b")
+        engine  as in `Record`
+        format  of any operand or of the result, by the name that stands in `Record.formats`
+        """
+        return [
+            record
+            for record in self.records
+            if (layer is None or f"{record.layer}.".startswith(f"{layer}."))
+            and (engine is None or record.engine == engine)
+            and (format is None or format in record.formats)
+        ]
+
     def __len__(self) -> int:
         return len(self.records)
 

@@ -11,4 +11,5 @@ EXTRAS = (
     "scipy",
     "matplotlib",
     "gmpy2",
+    "pyarrow",
 )

@@ -17,8 +17,9 @@ _LAYERS = ("dtypes", "engines", "quant", "study")
 _SHOWING = frozenset(
     f"study/{name}.py"
     for name in (
-        *("catalog", "cli", "doctor", "files", "picture", "plan", "progress", "provenance"),
-        *("report", "running", "stopping", "store"),
+        *("catalog", "cli", "doctor", "files", "ledger_files", "ledger_rows"),
+        *("picture", "plan", "progress", "provenance", "report", "running"),
+        *("stopping", "store"),
     )
 )
 LIBRARIES = (

@@ -18,7 +18,7 @@ NUMBERS_ONLY = ("halfulp.dtypes", "halfulp.engines")
 #: Packages of the extras: formats, engines and the command itself do without them.
 OPTIONAL = (
     *("torch", "transformers", "huggingface_hub", "safetensors", "tokenizers"),
-    *("scipy", "gmpy2", "matplotlib", "hypothesis", "sklearn", "mpmath", "pytest"),
+    *("scipy", "gmpy2", "matplotlib", "hypothesis", "sklearn", "mpmath", "pytest", "pyarrow"),
 )
 #: Put before a script: the optional packages cannot be found.
 WITHOUT_OPTIONAL = f"""

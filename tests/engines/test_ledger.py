@@ -195,6 +195,30 @@ def test_totals_are_sums_and_layers_are_names() -> None:
     }  # fmt: skip
 
 
+def test_records_are_found_by_layer_engine_and_format() -> None:
+    with recording(Ledger()) as ledger:
+        for layer in ("enc", "enc.0", "enc.0.query", "enc.01", "", "encoder"):
+            ledger.layer = layer
+            core.vector.tensor_copy(np.ones(3), out_format="fp16")
+            core.tensor.matmul(np.ones((2, 3)), np.ones((3, 4)), a_format="e4m3", b_format="e5m2")
+
+    def layers(**wanted: str) -> list[str]:
+        return [record.layer for record in ledger.where(**wanted)]
+
+    assert ledger.where() == ledger.records
+    assert layers(layer="enc.0") == ["enc.0"] * 2 + ["enc.0.query"] * 2
+    assert layers(layer="enc", engine="vector") == ["enc", "enc.0", "enc.0.query", "enc.01"]
+    assert layers(layer="") == [""] * 2
+    assert layers(layer="enc.") == layers(layer="nc.0") == layers(engine="scalar") == []
+    assert ledger.where(engine="tensor") == ledger.records[1::2]
+    # of the first operand, of another, of the result
+    for name in ("e4m3", "e5m2"):
+        assert ledger.where(format=name) == ledger.records[1::2]
+    assert ledger.where(format="fp16") == ledger.records[::2]
+    assert ledger.where(format="fp32") == ledger.records
+    assert ledger.where(format="fp16", engine="tensor") == ledger.where(format="bf16") == []
+
+
 def add_one() -> None:
     core.vector.tensor_scalar(torch.ones(3), 1, "add")
 
