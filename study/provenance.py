@@ -17,8 +17,8 @@ _LAYERS = ("dtypes", "engines", "quant", "study")
 _SHOWING = frozenset(
     f"study/{name}.py"
     for name in (
-        *("catalog", "cli", "doctor", "files", "ledger_files", "ledger_rows"),
-        *("picture", "plan", "progress", "provenance", "report", "running"),
+        *("catalog", "cli", "doctor", "files", "ledger_files", "ledger_rows", "perfetto"),
+        *("picture", "plan", "progress", "protobuf", "provenance", "report", "running"),
         *("stopping", "store"),
     )
 )
