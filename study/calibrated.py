@@ -79,13 +79,13 @@ class Fitted:
     """One core's calibration with its errors.
 
     configuration   errors with one configuration left out, whatever its era
-    architecture    errors with one architecture left out
+    architecture    errors with one architecture left out; None where there is one only
     """
 
     calibration: Calibration
     in_sample: Errors
     configuration: Errors
-    architecture: Errors
+    architecture: Errors | None
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,17 @@ def calibrate(
         lambda one: one.configuration,
         lambda one: one.configuration.model,
     )
-    outside = [
+    by_configuration, by_architecture = (
         [miss for _, miss in left_out(observed, structure, features_of, group, advance)]
         for group in groups
-    ]
+    )
     inside = [error(calibration, features_of, one) for one in observed]
-    return Fitted(calibration, *(Errors.of(misses) for misses in (inside, *outside)))
+    return Fitted(
+        calibration,
+        Errors.of(inside),
+        Errors.of(by_configuration),
+        Errors.of(by_architecture) if by_architecture else None,
+    )
 
 
 def as_data(calibrated: Calibrated, rows: Path, command: str) -> dict[str, Any]:
@@ -187,10 +192,9 @@ def as_data(calibrated: Calibrated, rows: Path, command: str) -> dict[str, Any]:
         "cores": {
             name: {
                 "values": {key: fitted.calibration.values[key] for key in STRUCTURES[name].fitted},
-                **{
-                    kind: asdict(getattr(fitted, kind))
-                    for kind in ("in_sample", "configuration", "architecture")
-                },
+                "in_sample": asdict(fitted.in_sample),
+                "configuration": asdict(fitted.configuration),
+                "architecture": fitted.architecture and asdict(fitted.architecture),
             }
             for name, fitted in calibrated.fitted.items()
         },
@@ -213,5 +217,10 @@ def shipped(path: Path = CALIBRATION) -> Calibrated:
 def _fitted(name: str, data: Mapping[str, Any]) -> Fitted:
     structure = STRUCTURES[name]
     values = {key: float(data["values"][key]) for key in structure.fitted} | dict(structure.fixed)
-    kinds = (Errors(**data[kind]) for kind in ("in_sample", "configuration", "architecture"))
-    return Fitted(Calibration(structure, MappingProxyType(values)), *kinds)
+    apart = data["architecture"]
+    return Fitted(
+        Calibration(structure, MappingProxyType(values)),
+        Errors(**data["in_sample"]),
+        Errors(**data["configuration"]),
+        apart and Errors(**apart),
+    )

@@ -229,7 +229,9 @@ def calibration(calibrated: Calibrated) -> str:
     return text_of(*parts)
 
 
-def _errors(errors: Errors) -> tuple[str, ...]:
+def _errors(errors: Errors | None) -> tuple[str, ...]:
+    if errors is None:
+        return "0", "-", "-", "-"
     return str(errors.observations), *map(_percent, (errors.median, errors.p90, errors.worst))
 
 
