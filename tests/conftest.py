@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-settings.register_profile("fast", max_examples=100, deadline=None, print_blob=True)
+settings.register_profile("fast", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("deep", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
