@@ -153,12 +153,12 @@ def add_mask(scores: Floats, mask: Any) -> None:
 
     Raises TypeError for other masks, ValueError for one that does not broadcast.
     """
+    if is_outline(scores):
+        return
     added, code = _additive(mask)
     if broadcast_shape(x=scores.shape, mask=added.shape) != scores.shape:
         needed = f"one that broadcasts to x, {scores.shape}"
         raise ValueError(f"mask has shape {added.shape}; needed: {needed}")
-    if is_outline(scores, added):
-        return
     columns = scores.shape[-1]
     view = np.broadcast_to(added, scores.shape)
     if columns > 1 and view.strides[-1] != 4:

@@ -171,9 +171,9 @@ def reduce_scatter(
     arrays, give = _opened(parts)
     out, counts = _ring_sum(arrays, inner, fmt)
     flat = out.reshape(-1)
-    chunks = [flat[piece] for piece in _chunks(flat.size, len(arrays))]
-    _write(Collective.REDUCE_SCATTER, arrays, chunks, fmt, counts, inner)
-    return [give(chunk) for chunk in chunks]
+    pieces = [flat[piece] for piece in chunks(flat.size, len(arrays))]
+    _write(Collective.REDUCE_SCATTER, arrays, pieces, fmt, counts, inner)
+    return [give(piece) for piece in pieces]
 
 
 def all_gather(parts: Sequence[Any], *, axis: int = -1, out_format: Format | str = FP32) -> Any:
@@ -224,7 +224,8 @@ def _opened(parts: Sequence[Any]) -> tuple[list[Floats], Callable[[Any], Any]]:
     return arrays, opened[0][1]
 
 
-def _chunks(elements: int, ranks: int) -> list[slice]:
+def chunks(elements: int, ranks: int) -> list[slice]:
+    """Where each rank's chunk lies; the longer ones come first."""
     ends = accumulate(_chunk_sizes(elements, ranks), initial=0)
     return [slice(*piece) for piece in pairwise(ends)]
 
@@ -240,7 +241,7 @@ def _ring_sum(parts: list[Floats], inner: FloatFormat, fmt: FloatFormat) -> tupl
     if inner != FP32:
         cast = [apply_flat(part, Activation.COPY, 1.0, -0.0, inner) for part in flat]
         flat, counts = [part for part, _ in cast], sum((own for _, own in cast), NO_COUNTS)
-    pieces = _chunks(prod(shape), ranks)
+    pieces = chunks(prod(shape), ranks)
 
     def turn(step: int) -> Floats:
         """What the rank that a chunk is at in this step has of that chunk, of all chunks."""

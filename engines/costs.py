@@ -15,7 +15,7 @@ LANES = 128
 #: No instruction takes less (documented: MIN_II, about 64).
 LEAST = 64
 #: Elements of a row that one bn_stats takes (documented: nki.isa bn_stats).
-_CHUNK = 512
+_MOST = 512
 #: What starts an instruction of the GPSIMD Engine (documented: nki.isa iota).
 _GPSIMD_START = 150
 
@@ -96,8 +96,8 @@ def _bn_aggr(record: Record, inputs: Inputs) -> Iterator[Step]:
 
 def _statistics(n: int) -> int:
     """bn_stats of every chunk of a row, and bn_aggr of their six numbers each."""
-    whole, rest = divmod(n, _CHUNK)
-    chunks = [_CHUNK] * whole + [rest] * (rest > 0)
+    whole, rest = divmod(n, _MOST)
+    chunks = [_MOST] * whole + [rest] * (rest > 0)
     return sum(map(_streamed, chunks)) + _streamed(13 * 6 * len(chunks) // 3)
 
 

@@ -14,9 +14,10 @@ from halfulp.engines.memory import uninitialized
 
 _NUMBER = np.zeros((), np.float32)
 _INDEX = np.zeros((), np.int64)
-for _element in (_NUMBER, _INDEX):
+_TRUTH = np.zeros((), np.bool_)
+for _element in (_NUMBER, _INDEX, _TRUTH):
     _element.flags.writeable = False
-_PLACES = {address(_NUMBER), address(_INDEX)}
+_PLACES = {address(_NUMBER), address(_INDEX), address(_TRUTH)}
 
 
 def outline(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -27,6 +28,11 @@ def outline(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 def index_outline(shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Integers of this shape without data."""
     return np.broadcast_to(_INDEX, shape)
+
+
+def mask_outline(shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Booleans of this shape without data."""
+    return np.broadcast_to(_TRUTH, shape)
 
 
 def is_outline(*arrays: npt.NDArray[Any]) -> bool:

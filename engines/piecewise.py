@@ -21,6 +21,7 @@ from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.threads import parallel
 from halfulp.engines.memory import uninitialized
 from halfulp.engines.operands import Floats, contiguous, pieces_of
+from halfulp.engines.outlines import is_outline
 from halfulp.engines.piecewise_kernel import SEGMENT_WORDS, piecewise
 
 _SCHEMA = 1
@@ -84,6 +85,8 @@ class PiecewiseCubic:
 
         Of an infinity it is what the cubic's arithmetic gives, which may be NaN.
         """
+        if is_outline(x):
+            return x
         source = contiguous(x)
         out = uninitialized(source.shape)
         whole = source.size // _CHUNK

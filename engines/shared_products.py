@@ -1,6 +1,5 @@
 """A matrix product that several cores share by its K axis: partial sums, added in ring order."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from halfulp.dtypes import FP32, Format
 from halfulp.dtypes.checks import integer
 from halfulp.engines.arrays import combine
-from halfulp.engines.collectives import all_reduce
+from halfulp.engines.collectives import all_reduce, chunks
 from halfulp.engines.core import NeuronCore
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.operands import as_float_format, open_floats
@@ -48,17 +47,9 @@ def row_parallel_matmul(
         return give(out)
     partial = [
         core.tensor.matmul(left[..., part], right[part], **formats, out_format=FP32)
-        for part in _parts(right.shape[0], ranks)
+        for part in chunks(right.shape[0], ranks)
     ]
     total = all_reduce(partial, accumulate_format=accumulate_format)
     # x + -0 is x, also for -0
     shift = np.float32(-0.0) if bias is None else open_floats(bias)[0]
     return give(combine(total, np.asarray(shift, np.float32), AluOp.ADD, result)[0])
-
-
-def _parts(length: int, ranks: int) -> list[slice]:
-    size, longer = divmod(length, ranks)
-    ends = [0]
-    for rank in range(ranks):
-        ends.append(ends[-1] + size + (rank < longer))
-    return [slice(*pair) for pair in itertools.pairwise(ends)]

@@ -104,9 +104,9 @@ SPEC_V1 = CoreSpec(
     array_rows=Fact(128, "1", _ARRAY_V1, _READ),
     array_columns=Fact(128, "1", _ARRAY_V1, _READ),
     tensor_clock=Fact(_CLOCK_V1, "Hz", _ARRAY_V1, _READ),
-    vector_lanes=Fact(256, "1", f"{_V1}: 256 floating-point operations a cycle", _READ),
+    vector_lanes=Fact(256, "1", f"assumed: as many as operations a cycle, 256 ({_V1})", _READ),
     vector_clock=Fact(1e9, "Hz", "assumed: no document has the clock", _READ),
-    scalar_lanes=Fact(512, "1", f"{_V1}: 512 floating-point operations a cycle", _READ),
+    scalar_lanes=Fact(512, "1", f"assumed: as many as operations a cycle, 512 ({_V1})", _READ),
     scalar_clock=Fact(1e9, "Hz", "assumed: no document has the clock", _READ),
 )
 #: How much faster NeuronCore-v2's engines are said to be than v1's: 10 and 3 times. They contradict

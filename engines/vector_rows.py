@@ -12,7 +12,7 @@ from halfulp.engines.activations import Activation
 from halfulp.engines.arrays import add_mask, apply_flat, by_rows, combine, reduce_axis, sum_rows
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.operands import Floats, contiguous, filled, open_floats
-from halfulp.engines.outlines import outline, result_of
+from halfulp.engines.outlines import is_outline, outline, result_of
 from halfulp.engines.piecewise import PiecewiseCubic
 from halfulp.engines.reduction import Reduction
 from halfulp.engines.row_lanes import CHUNK
@@ -159,7 +159,7 @@ class RowInstructions(ElementwiseInstructions):
         # fresh memory costs as much as a third of the work
         out = source if own else result_of(source.shape, source)
         table = self.core.table_of(Activation.EXP)
-        if table is not None and source.size:
+        if table is not None and source.size and not is_outline(source):
             exact, masked = _softmax_by(table, source, self.core.reduction)
             out, more = apply_flat(exact, Activation.COPY, 1.0, -0.0, fmt)
             write_record("softmax", operands, out, fmt, counts + more, masked_rows=masked)

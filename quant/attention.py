@@ -10,7 +10,7 @@ from torch import Tensor
 
 from halfulp.dtypes import FP32
 from halfulp.engines.memory import uninitialized
-from halfulp.engines.outlines import outline
+from halfulp.engines.outlines import mask_outline
 from halfulp.quant.arrays import Array, array, as_tensor
 from halfulp.quant.normalize import softmax
 from halfulp.quant.products import product
@@ -25,7 +25,7 @@ def _mask(mask: Tensor | None, causal: bool, rows: int, columns: int) -> Mask:
     if mask is None:
         return np.tri(rows, columns, dtype=np.bool_) if causal else None
     if mask.dtype == torch.bool:
-        return outline(tuple(mask.shape)) if mask.is_meta else mask.numpy()
+        return mask_outline(tuple(mask.shape)) if mask.is_meta else mask.numpy()
     return array(mask)
 
 

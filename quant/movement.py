@@ -59,7 +59,9 @@ def move(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
                 run.keep_mask(moved)
             elif any(run.is_constant(value) for value in given):
                 values = array(moved)
-                values[...] = run.cast(values, run.plan)
+                rounded = run.cast(values, run.plan)
+                if not moved.is_meta:
+                    values[...] = rounded
     return result
 
 

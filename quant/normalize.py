@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from halfulp.dtypes import FP32
+from halfulp.engines.outlines import is_outline
 from halfulp.quant.arrays import Array, array, as_tensor
 from halfulp.quant.refusal import refuse
 from halfulp.quant.run import Run
@@ -21,6 +22,10 @@ def softmax(run: Run, scores: Array, mask: NDArray[np.bool_] | Array | None) -> 
     vector = run.core.vector
     if run.plan.fused:
         return run.result(vector.softmax, scores, mask=mask)
+    if is_outline(scores):
+        if mask is not None and mask.dtype != np.bool_:
+            scores = vector.tensor_tensor(scores, mask, "add")
+        return _softmax_unfused(run, scores)
     if mask is not None and mask.dtype == np.bool_:
         scores = np.where(mask, scores, np.float32(-math.inf))
     elif mask is not None:

@@ -158,7 +158,9 @@ class Run:
             tensor, plan = self.pending
             self.pending = None
             values = array(tensor)
-            values[...] = self.cast(values, plan)
+            rounded = self.cast(values, plan)
+            if not tensor.is_meta:
+                values[...] = rounded
 
     def is_mask(self, tensor: object) -> bool:
         return bool(self.masks) and isinstance(tensor, Tensor) and address(tensor) in self.masks

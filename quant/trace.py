@@ -33,8 +33,11 @@ class Trace:
 
     def __init__(self, ledger: Ledger, model: nn.Module) -> None:
         self._ledger = ledger
-        self._parameters = {address(one): (name, one) for name, one in model.named_parameters()}
-        # the storages are held, so that no other tensor is described in the same place
+        # a name by the place of what has the parameter's values; the storages are held, so that no
+        # other tensor is described in the same place
+        self._names: dict[int, tuple[str, Tensor]] = {
+            address(one): (name, one) for name, one in model.named_parameters()
+        }
         self._made: dict[int, tuple[tuple[int, ...], Any]] = {}
         self._first = 0
 
@@ -57,15 +60,23 @@ class Trace:
         made = (last - 1,) if last > self._first else tuple(sorted(needs))
         for tensor in _tensors(results):
             self._made[address(tensor)] = made, tensor.untyped_storage()
+            if not made and given:
+                self._follow(given, tensor)
+
+    def _follow(self, operands: list[Tensor], result: Tensor) -> None:
+        """What only moved parameters about has their values still, under the first one's name."""
+        named = [self._names[address(one)] for one in operands if address(one) in self._names]
+        if named and address(result) not in self._names:
+            self._names[address(result)] = named[0][0], result
 
     def _read(self, records: list[Record], operands: list[Tensor]) -> dict[int, list[Parameter]]:
         """The parameters among the operands, by the number of the record that reads each."""
         found: dict[int, list[Parameter]] = defaultdict(list)
         for tensor in operands:
-            name, whole = self._parameters.get(address(tensor), (None, None))
-            if name is not None and whole is not None and records:
-                index, size = _reader(records, whole.numel())
-                found[index].append(Parameter(name, size))
+            known = self._names.get(address(tensor))
+            if known is not None and records:
+                index, size = _reader(records, tensor.numel())
+                found[index].append(Parameter(known[0], size))
         return found
 
 

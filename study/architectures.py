@@ -1,7 +1,7 @@
 """THE TABLE of architectures that have rates without weights, and folders with a config.json."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ import transformers
 from torch import Tensor, nn
 
 from halfulp.engines import Chip, Ledger
-from halfulp.quant import Policy, emulate
+from halfulp.quant import Policy, UnsupportedOp, emulate
 
 _LARGE = {
     "hidden_size": 1024,
@@ -103,7 +103,11 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 class UnknownModel(ValueError):
-    """A name that is no architecture, and a folder that has no configuration of a model."""
+    """A name that is no architecture, and a folder that has no configuration of such a model."""
+
+
+class TooManyTokens(ValueError):
+    """More tokens than a model has positions."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Survey:
     ledger        what the engines do, without data
     output_bytes  of the results that go back to the host
     parameters    elements of all parameters
+    cached        elements of the keys and values that it keeps, if it generates text
     """
 
     model: str
@@ -124,6 +129,7 @@ class Survey:
     ledger: Ledger
     output_bytes: int
     parameters: int
+    cached: int = 0
 
 
 def outlined(name: str) -> nn.Module:
@@ -146,30 +152,60 @@ def outlined(name: str) -> nn.Module:
             config = transformers.AutoConfig.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False
             )
-            kind = getattr(transformers, (config.architectures or [""])[0], None)
-            made = transformers.AutoModel.from_config(config) if kind is None else kind(config)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            kind: Any = getattr(transformers, (config.architectures or [""])[0], None)
+            if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+                made = kind(config)
+            else:
+                made = transformers.AutoModel.from_config(config)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnknownModel(f"{folder / 'config.json'}: {error}") from None
-    return made.eval()
+    return made.float().eval()
 
 
 def survey(name: str, batch: int, tokens: int, chip: Chip, policy: Policy) -> Survey:
     """What a forward of `batch` sequences of `tokens` tokens does on a core of the chip.
 
-    With a mask, as traced models have. Raises UnknownModel, UnsupportedFormat, UnsupportedOp;
-    ValueError for more tokens than the model has positions.
+    With a mask, as traced models have. Raises UnknownModel, TooManyTokens, UnsupportedFormat,
+    UnsupportedOp.
     """
     model = outlined(name)
-    positions = getattr(model.config, "max_position_embeddings", None)
+    positions = _positions(model.config)
     if positions is not None and tokens > positions:
-        raise ValueError(f"tokens={tokens}; {name} has {positions} positions")
+        raise TooManyTokens(f"tokens={tokens}; {name} has {positions} positions")
     given: dict[str, Any] = {
         key: torch.ones((batch, tokens), dtype=torch.long, device="meta")
         for key in ("input_ids", "attention_mask")
     }
-    if _caches(model):
+    if getattr(model.config, "use_cache", False):
         given["use_cache"] = False
-    return survey_of(model, name, given, chip, policy)
+    try:
+        found = survey_of(model, name, given, chip, policy)
+    except UnsupportedOp:
+        raise
+    except (TypeError, AttributeError, KeyError, RuntimeError, IndexError) as error:
+        raise UnknownModel(
+            f"{name}: {type(model).__name__} cannot be called with input_ids and attention_mask"
+            f" alone ({type(error).__name__}: {error})"
+        ) from error
+    return replace(found, cached=_cached(model, batch, tokens))
+
+
+def _positions(config: Any) -> int | None:
+    """The longest text of a model; the RoBERTa family counts from after its padding."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if positions is not None and "roberta" in config.model_type:
+        return positions - config.pad_token_id - 1
+    return positions
+
+
+def _cached(model: Any, batch: int, tokens: int) -> int:
+    """Keys and values of all layers that a model which generates keeps."""
+    if not model.can_generate():
+        return 0
+    config = model.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * int(config.num_hidden_layers) * batch * tokens * int(heads) * int(size)
 
 
 def survey_of(
@@ -186,12 +222,6 @@ def survey_of(
         emulation.ledger,
         sum(one.numel() * one.element_size() for one in _tensors(results)),
         sum(one.numel() for one in model.parameters()),
-    )
-
-
-def _caches(model: nn.Module) -> bool:
-    return bool(getattr(model.config, "use_cache", False)) and not getattr(
-        model.config, "is_encoder_decoder", False
     )
 
 

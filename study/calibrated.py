@@ -43,7 +43,7 @@ class Latency:
     """A calibrated estimate.
 
     seconds     of one forward on one core
-    low, high   nine of ten configurations that were left out of a fit lay within as much
+    low, high   nine of ten observations whose configuration was left out lay as near as this
     era         of the compiler that it is for
     """
 
@@ -111,8 +111,9 @@ class Calibrated:
         if asked not in allowed:
             raise UnknownEra(f"era={asked!r}; {structure.name} has: {', '.join(allowed)}")
         seconds = found.calibration.latency(features, chip, cores, asked)
-        spread = 1 + found.configuration.p90
-        return Latency(seconds, seconds / spread, seconds * spread, asked)
+        # |seconds / measured - 1| is at most this
+        miss = found.configuration.p90
+        return Latency(seconds, seconds / (1 + miss), seconds / (1 - miss), asked)
 
 
 def eras_of(structure: Structure) -> tuple[str, ...]:
@@ -144,7 +145,7 @@ def left_out(
             found += [
                 (one, error(calibration, features_of, one)) for one in observed if group(one) == key
             ]
-        advance(str(key))
+        advance(key if isinstance(key, str) else str(key))
     return found
 
 

@@ -1,13 +1,12 @@
 """Does a model fit: weights, activations and the keys and values of what was said before."""
 
 from dataclasses import dataclass
-from math import prod
 
 from halfulp.dtypes import Format
-from halfulp.engines import Ledger, Record
-from halfulp.engines.operands import as_format, size_bytes
+from halfulp.engines.operands import size_bytes
 from halfulp.study.architectures import Survey
 from halfulp.study.instances import Instance
+from halfulp.study.work import alive, result_bytes
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,8 @@ class Need:
     """Bytes that a model needs, its weights in one format.
 
     weights       all parameters
-    cache         keys and values of every layer, for all tokens of the batch
+    cache         keys and values of every layer, for all tokens of the batch, of a model that
+                  generates text
     activations   results that are alive at the same time, at most
     """
 
@@ -31,37 +31,15 @@ class Need:
 
 def need(surveyed: Survey, fmt: Format) -> Need:
     """What a forward needs with its parameters, keys and values in a format."""
-    ledger = surveyed.ledger
-    cached = sum(prod(record.shapes[1]) for record in ledger.records if _is_attention(record))
+    records = surveyed.ledger.records
     return Need(
         fmt,
         size_bytes(fmt, surveyed.parameters),
-        size_bytes(fmt, cached),
-        _alive(ledger),
+        size_bytes(fmt, surveyed.cached),
+        max(alive(records, list(map(result_bytes, records))), default=0),
     )
 
 
-def _is_attention(record: Record) -> bool:
-    """A product of two activations: of queries and keys, or of weights and values."""
-    return record.engine == "tensor" and not record.parameters and len(record.shapes) == 3
-
-
-def _alive(ledger: Ledger) -> int:
-    """The most bytes of results that are needed at the same time."""
-    last = {one: index for index, record in enumerate(ledger.records) for one in record.needs}
-    live = most = 0
-    ends: dict[int, int] = {}
-    for index, record in enumerate(ledger.records):
-        size = size_bytes(as_format(record.formats[-1]), prod(record.shapes[-1]))
-        live += size
-        most = max(most, live)
-        end = last.get(index, index)
-        ends[end] = ends.get(end, 0) + size
-        live -= ends.pop(index, 0)
-    return most
-
-
-def fits(needed: Need, instance: Instance, chips: int | None = None) -> bool:
-    """Whether the chips of an instance hold it, each an equal share."""
-    number = instance.chips if chips is None else chips
-    return needed.total <= number * instance.chip.memory.value
+def fits(needed: Need, instance: Instance) -> bool:
+    """Whether the chips of an instance hold it together, each an equal share."""
+    return needed.total <= instance.memory_bytes

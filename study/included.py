@@ -60,7 +60,7 @@ BUILT_IN = Hardware(RATED_CHIPS, INSTANCES)
 
 
 def include(path: Path, known: Hardware = BUILT_IN) -> Hardware:
-    """The known hardware and that of a file; an entry of the same name takes its place.
+    """The known hardware and that of a file. Chips and cores have new names; prices may change.
 
     Raises IncludeError for a file that cannot be read, and for every number without a source.
     """
@@ -83,8 +83,10 @@ class _Reading:
     def take(self, given: Mapping[str, Any]) -> Hardware:
         _only(given, _TABLES, "the file")
         for name, table in _tables(given, "core"):
+            self._is_new(self.cores, name, "core")
             self.cores[name] = self._core(name, table)
         for name, table in _tables(given, "chip"):
+            self._is_new(self.chips, name, "chip")
             self.chips[name] = self._chip(name, table)
         for name, table in _tables(given, "instance"):
             self.instances[name] = self._instance(name, table)
@@ -95,6 +97,11 @@ class _Reading:
                 found, prices={**prices, **found.prices} | prices
             )
         return Hardware(self.chips, self.instances)
+
+    @staticmethod
+    def _is_new(known: Mapping[str, Any], name: str, kind: str) -> None:
+        if name in known:
+            raise ValueError(f"{kind}.{name} is there already, with its sources; give another name")
 
     def _core(self, name: str, table: Mapping[str, Any]) -> CoreSpec:
         place = f"core.{name}"

@@ -26,8 +26,8 @@ def share(ledger: Ledger, ranks: int, reduced: str = "fp32") -> Ledger:
 
     reduced   format in which partial sums travel and are added: "fp32" or "bf16"
 
-    Raises Indivisible for heads that do not divide by `ranks`, and for operations along rows that
-    no core has whole.
+    A result in parts is gathered before work along rows, as in a head's normalization. Raises
+    Indivisible for heads that do not divide by `ranks`.
     """
     if ranks == 1:
         return ledger
@@ -43,11 +43,13 @@ class _Sharing:
         self.ranks, self.reduced = ranks, reduced
         self.ledger = Ledger()
         #: of each record of the whole: the record here that has its result, and whether in parts
+        self._whole: list[Record] = []
         self._place: list[int] = []
         self._split: list[bool] = []
 
     def take(self, index: int, record: Record) -> None:
         """Append this core's part of a record."""
+        self._gather(record)
         parts = [self._split[one] for one in record.needs]
         needs = tuple(sorted({self._place[one] for one in record.needs}))
         weighted = record.engine == "tensor" and bool(record.parameters)
@@ -64,8 +66,18 @@ class _Sharing:
         else:
             self._append(record, needs)
             split = False
+        self._whole.append(record)
         self._place.append(len(self.ledger) - 1)
         self._split.append(split)
+
+    def _gather(self, record: Record) -> None:
+        """Before work along rows: every core needs the whole of them."""
+        if record.engine != "vector" or record.instruction in _ELEMENTWISE:
+            return
+        for one in record.needs:
+            if self._split[one]:
+                self._collect(self._whole[one], Collective.ALL_GATHER, self._place[one])
+                self._place[one], self._split[one] = len(self.ledger) - 1, False
 
     def finish(self, records: list[Record]) -> None:
         """Gather what nobody needs and no core has whole: the model's results."""
@@ -84,12 +96,15 @@ class _Sharing:
     def _by_columns(self, record: Record) -> Record:
         left, (depth, width), out = record.shapes
         narrow = self._longest(width)
-        return self._product(record, (left, (depth, narrow), (*out[:-1], narrow)), True)
+        found = self._product(record, (left, (depth, narrow), (*out[:-1], narrow)), True)
+        return found._replace(parameters=self._divided(record))
 
     def _by_rows(self, record: Record) -> Record:
         left, (depth, width), out = record.shapes
         short = self._longest(depth)
-        return self._product(record, ((*left[:-1], short), (short, width), out), True)
+        found = self._product(record, ((*left[:-1], short), (short, width), out), True)
+        # every core adds the bias, once the sum is complete
+        return found._replace(parameters=self._divided(record, len(record.parameters) - 1))
 
     def _part(self, record: Record) -> Record:
         """Heads of attention, or features of what works on elements."""
@@ -105,18 +120,10 @@ class _Sharing:
                     for shape in record.shapes
                 ),
             )
-        if record.engine == "vector" and record.instruction not in _ELEMENTWISE:
-            raise Indivisible(
-                f"layer {record.layer!r}: {record.instruction} works along rows, of which each"
-                f" of {self.ranks} cores has a part only"
-            )
-        return self._resized(
-            record,
-            tuple(
-                (*shape[:-1], self._longest(shape[-1])) if shape else shape
-                for shape in record.shapes
-            ),
+        shapes = tuple(
+            (*shape[:-1], self._longest(shape[-1])) if shape else shape for shape in record.shapes
         )
+        return self._resized(record, shapes)._replace(parameters=self._divided(record))
 
     def _heads(self, shape: Shape, record: Record) -> Shape:
         if len(shape) != 4:
@@ -127,17 +134,21 @@ class _Sharing:
         return shape[0], shape[1] // self.ranks, *shape[2:]
 
     def _product(self, record: Record, shapes: tuple[Shape, ...], weighted: bool) -> Record:
-        left, (*_, depth, width), out = shapes
-        passes = 4 if record.formats[0] == "fp32" else 1
+        _, (*_, depth, width), out = shapes
+        passes = record.issued[0].instruction.passes if record.issued else 1
         items = 1 if weighted else prod(out[:-2])
         rows = prod(out[:-1]) // max(items, 1)
         issued: Issues = product(rows, depth, width, passes, items)
-        parameters = tuple(
-            Parameter(one.name, -(-one.bytes // self.ranks)) for one in record.parameters
-        )
         resized = self._resized(record, shapes)
-        return resized._replace(
-            macs=prod(out) * depth, issued=issued, cycles=cycles(issued), parameters=parameters
+        return resized._replace(macs=prod(out) * depth, issued=issued, cycles=cycles(issued))
+
+    def _divided(self, record: Record, first: int = 0) -> tuple[Parameter, ...]:
+        """The parameters of this core: parts of all but the `first` smallest."""
+        order = sorted(record.parameters, key=lambda one: one.bytes)
+        whole = set(order[:first])
+        return tuple(
+            one if one in whole else Parameter(one.name, -(-one.bytes // self.ranks))
+            for one in record.parameters
         )
 
     def _resized(self, record: Record, shapes: tuple[Shape, ...]) -> Record:

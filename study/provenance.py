@@ -18,7 +18,8 @@ _SHOWING = frozenset(
     f"study/{name}.py"
     for name in (
         *("catalog", "cli", "doctor", "files", "ledger_files", "ledger_rows", "perfetto"),
-        *("picture", "plan", "progress", "protobuf", "provenance", "report", "running"),
+        *("picture", "plan", "progress", "protobuf", "provenance", "rates_command"),
+        *("rates_picture", "rates_running", "rates_text", "report", "running"),
         *("stopping", "store"),
     )
 )

@@ -133,6 +133,11 @@ class Rate:
     def roofline_s(self) -> float:
         return max(self.engine_seconds.values())
 
+    @property
+    def core_s(self) -> float:
+        """The roofline of the core and its memory, whatever the link takes."""
+        return max(took for name, took in self.engine_seconds.items() if name != LINK)
+
     @cached_property
     def timeline(self) -> Timeline:
         """The list schedule of all that has to be done, layouts and spills included."""
@@ -159,8 +164,15 @@ class Rate:
         return self.calibrated.seconds + self.ring_s
 
     @property
+    def interval_s(self) -> tuple[float, float] | None:
+        """Of the latency; None where it is not calibrated."""
+        if self.calibrated is None:
+            return None
+        return self.calibrated.low + self.ring_s, self.calibrated.high + self.ring_s
+
+    @property
     def invocations_per_s(self) -> float:
-        """Forwards of one core."""
+        """Forwards of one core, or of the cores that share one."""
         return 1 / self.latency_s
 
     @property
@@ -243,7 +255,7 @@ def rate_of(
         return whole
     working = max(cores, min(ranks, chip.cores))
     estimate = calibrated.latency(features(surveyed, found), chip, working, era)
-    bounded = None if estimate is None else estimate.at_least(whole.roofline_s)
+    bounded = None if estimate is None else estimate.at_least(whole.core_s)
     return replace(whole, calibrated=bounded)
 
 

@@ -76,8 +76,8 @@ def rates(
     in which nine of ten configurations lay that were left out of the fit. No weights are needed.
 
     MODEL is an architecture (bert-base, bert-large, electra-base, electra-large, distilbert,
-    albert-base, gpt-175b) or a folder with a config.json. Several numbers for --batch or --tokens
-    give a table in which the knee is marked.
+    albert-base, xlm-roberta-base-mlm, gpt-175b) or a folder with a config.json. Several numbers for
+    --batch or --tokens give a table in which the knee is marked.
     """
     from halfulp.study import cli, rates_running
 
@@ -91,6 +91,9 @@ def rates(
         cli.usage("--refit", "it is of --calibration; give that too")
     with cli.extras():
         rates_running.check_files(asked)
+        if model is None:
+            mode = "--announcement" if announcement else "--calibration"
+            rates_running.refuse_idle(asked, mode)
         found = rates_running.calibrated(asked, refit=refit)
         if announcement:
             rates_running.run_announcement(asked, found)

@@ -20,10 +20,12 @@ _MILLION = 1_000_000
 class Offer:
     """A rate on an instance that is paid for.
 
+    full    the same with every core of a chip at work
     price   kind of the price; None for the instance's first
     """
 
     rate: Rate
+    full: Rate
     instance: Instance
     price: str | None = None
 
@@ -36,12 +38,15 @@ class Offer:
     @property
     def usd_full(self) -> float:
         """One sequence, with every core of the instance at work."""
-        return self.usd_alone / max(1, self.instance.cores // self.rate.ranks)
+        at_once = max(1, self.instance.cores // self.rate.ranks)
+        seconds = self.full.latency_s / at_once
+        return self.instance.usd(seconds, self.price) / self.rate.survey.batch
 
     def as_json(self) -> dict[str, Any]:
         """Milliseconds, seconds, bytes and dollars, each under a name that says so."""
         rate, price = self.rate, self.instance.price(self.price)
         estimate = rate.calibrated
+        low, high = rate.interval_s or (None, None)
         return {
             "model": rate.survey.model,
             "batch": rate.survey.batch,
@@ -61,8 +66,8 @@ class Offer:
             "scheduled_ms": rate.timeline.end_s * 1e3,
             "serial_ms": rate.serial_s * 1e3,
             "calibrated_ms": None if estimate is None else rate.latency_s * 1e3,
-            "calibrated_low_ms": None if estimate is None else (estimate.low + rate.ring_s) * 1e3,
-            "calibrated_high_ms": None if estimate is None else (estimate.high + rate.ring_s) * 1e3,
+            "calibrated_low_ms": None if low is None else low * 1e3,
+            "calibrated_high_ms": None if high is None else high * 1e3,
             "era": None if estimate is None else estimate.era,
             "collectives_ms": rate.ring_s * 1e3,
             "flops_per_s": rate.flops_per_s,

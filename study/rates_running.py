@@ -1,6 +1,7 @@
 """`halfulp rates` at work: what was asked becomes rates, tables, pictures and files."""
 
 import json as json_
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from halfulp.engines import UnsupportedFormat
 from halfulp.engines.chips import INFERENTIA1, INFERENTIA2, Chip
 from halfulp.quant import Policy, UnsupportedOp, named_policy
 from halfulp.study import announcement, cli, rates_text
-from halfulp.study.architectures import Survey, UnknownModel, survey
+from halfulp.study.architectures import Survey, TooManyTokens, UnknownModel, survey
 from halfulp.study.calibrated import (
     STRUCTURES,
     Calibrated,
@@ -30,7 +31,7 @@ from halfulp.study.measured import MEASURED_ROWS, MeasurementError, observations
 from halfulp.study.parallel import Indivisible
 from halfulp.study.perfetto import write_trace
 from halfulp.study.progress import WatchedParts
-from halfulp.study.rates import Rate, features_of, rate_of
+from halfulp.study.rates import MEASURED_POLICY, Rate, features_of, rate_of
 from halfulp.study.rates_data import Offer, knee
 
 _CALIBRATION_COMMAND = "halfulp rates --calibration --refit --json FILE"
@@ -74,11 +75,35 @@ def check_files(asked: Asked) -> None:
             check_target(path)
         except FileNotWritten as error:
             cli.usage(option, str(error))
+    taken: dict[Path, str] = {}
+    for option, path in asked.files.items():
+        if (first := taken.setdefault(path.resolve(), option)) != option:
+            cli.usage(option, f"{path} is also {first}; give each a file of its own")
     kinds = {"--picture": (".png", ".svg"), "--ledger": (".json", ".csv", ".parquet")}
     for option, allowed in kinds.items():
         given = asked.files.get(option)
         if given is not None and given.suffix not in allowed:
             cli.usage(option, f"{given} ends in {given.suffix!r}; allowed: {', '.join(allowed)}")
+    # a package that is missing is told before the work
+    if asked.picture is not None:
+        import halfulp.study.rates_picture  # noqa: F401
+    if asked.ledger is not None and asked.ledger.suffix == ".parquet":
+        import pyarrow  # noqa: F401
+
+
+def refuse_idle(asked: Asked, mode: str) -> None:
+    """End with 2 for an option that `--announcement` or `--calibration` has no use for."""
+    idle = {
+        "--batch": asked.batch != "1", "--tokens": asked.tokens != "128",
+        "--policy": asked.policy != MEASURED_POLICY, "--chip": asked.chip,
+        "--instance": asked.instance, "--price": asked.price, "--cores": asked.cores != 1,
+        "--tensor-parallel": asked.ranks != 1, "--era": asked.era, "--include": asked.include,
+        "--layers": asked.layers, "--picture": asked.picture, "--ledger": asked.ledger,
+        "--trace": asked.trace,
+    }  # fmt: skip
+    for option, given in idle.items():
+        if given:
+            cli.usage(option, f"it is of a model; {mode} takes no such option")
 
 
 def calibrated(asked: Asked, *, refit: bool) -> Calibrated:
@@ -99,6 +124,9 @@ def calibrated(asked: Asked, *, refit: bool) -> Calibrated:
     )
     if not groups:
         cli.usage("--measurements", f"{path}: no row of it can be fitted ({len(unread)} unread)")
+    if asked.measurements is not None:
+        for one in unread:
+            print(f"halfulp: {path}, line {one.line} left out: {one.reason}", file=sys.stderr)
     fitted = {}
     with WatchedParts(total) as progress:
 
@@ -116,7 +144,10 @@ def calibrated(asked: Asked, *, refit: bool) -> Calibrated:
 
 def run_announcement(asked: Asked, found: Calibrated) -> None:
     """Rebuild the announcement's table."""
-    measured = announcement.rows(found)
+    try:
+        measured = announcement.rows(found)
+    except announcement.MissingCore as error:
+        cli.usage("--measurements", str(error))
     _write(asked, announcement.as_json(measured))
     cli.say(rates_text.announcement(measured))
     if not all(cell.equal for cell in announcement.cells()):
@@ -125,7 +156,12 @@ def run_announcement(asked: Asked, found: Calibrated) -> None:
 
 def run_calibration(asked: Asked, found: Calibrated) -> None:
     """Show what was fitted."""
-    _write(asked, as_data(found, asked.measurements or MEASURED_ROWS, _CALIBRATION_COMMAND))
+    if asked.measurements is None:
+        data = as_data(found, MEASURED_ROWS, _CALIBRATION_COMMAND)
+    else:
+        command = f"halfulp rates --calibration --measurements {asked.measurements.name}"
+        data = as_data(found, asked.measurements, f"{command} --json FILE")
+    _write(asked, data)
     cli.say(rates_text.calibration(found))
 
 
@@ -154,10 +190,13 @@ def run_model(asked: Asked, found: Calibrated) -> None:
     first = offers[0]
     if asked.picture is not None:
         _draw(asked, first, found, asked.picture)
-    if asked.ledger is not None:
-        write_ledger(first.rate.survey.ledger, asked.ledger)
-    if asked.trace is not None:
-        write_trace(asked.trace, first.rate.ledger, first.rate.timeline.slots)
+    try:
+        if asked.ledger is not None:
+            write_ledger(first.rate.ledger, asked.ledger)
+        if asked.trace is not None:
+            write_trace(asked.trace, first.rate.ledger, first.rate.timeline.slots)
+    except FileNotWritten as error:
+        cli.fail(str(error))
     if len(offers) > 1:
         cli.say(rates_text.sweep(offers))
         return
@@ -204,9 +243,16 @@ def _offers(asked: Asked, chip: Chip, instance: Instance, found: Calibrated) -> 
         policy = named_policy(asked.policy)
     except ValueError as error:
         cli.usage("--policy", str(error))
-    if asked.ranks > instance.cores:
-        text = f"{asked.ranks}; {instance.name} has {instance.cores} cores"
-        cli.usage("--tensor-parallel", text)
+    if asked.ranks > 1 and asked.cores > 1:
+        cli.usage("--cores", "cores that share a forward (--tensor-parallel) all work on it")
+    for option, number in (("--tensor-parallel", asked.ranks), ("--cores", asked.cores)):
+        if number > instance.cores:
+            cli.usage(option, f"{number}; {instance.name} has {instance.cores} cores")
+    if len(batches) * len(tokens) > 1:
+        files = {"--picture": asked.picture, "--ledger": asked.ledger, "--trace": asked.trace}
+        for option, given in files.items():
+            if given is not None:
+                cli.usage(option, "it is of one forward; give one --batch and one --tokens")
     if asked.price is not None and asked.price not in instance.prices:
         cli.usage("--price", f"{asked.price!r}; {instance.name} has {', '.join(instance.prices)}")
     offers = []
@@ -216,8 +262,9 @@ def _offers(asked: Asked, chip: Chip, instance: Instance, found: Calibrated) -> 
                 name = f"{asked.model}, batch {size}, {length} tokens"
                 progress.begin(name)
                 surveyed = _survey(asked, size, length, chip, policy)
-                rate = _rate(asked, surveyed, chip, policy, found)
-                offers.append(Offer(rate, instance, asked.price))
+                rate = _rate(asked, surveyed, chip, policy, found, asked.cores)
+                full = _rate(asked, surveyed, chip, policy, found, chip.cores)
+                offers.append(Offer(rate, full, instance, asked.price))
                 progress.finish(name, from_file=False)
     return offers
 
@@ -231,14 +278,16 @@ def _survey(asked: Asked, batch: int, tokens: int, chip: Chip, policy: Policy) -
         cli.usage("--policy", str(error))
     except UnsupportedOp as error:
         cli.fail(str(error))
-    except ValueError as error:
+    except TooManyTokens as error:
         cli.usage("--tokens", str(error))
 
 
-def _rate(asked: Asked, surveyed: Survey, chip: Chip, policy: Policy, found: Calibrated) -> Rate:
+def _rate(
+    asked: Asked, surveyed: Survey, chip: Chip, policy: Policy, found: Calibrated, cores: int
+) -> Rate:
     try:
         return rate_of(
-            surveyed, chip, policy, calibrated=found, era=asked.era, cores=asked.cores,
+            surveyed, chip, policy, calibrated=found, era=asked.era, cores=cores,
             ranks=asked.ranks,
         )  # fmt: skip
     except UnknownEra as error:
@@ -258,7 +307,7 @@ def _draw(asked: Asked, offer: Offer, found: Calibrated, path: Path) -> None:
         there = survey(
             str(asked.model), offer.rate.survey.batch, offer.rate.survey.tokens, other, policy
         )
-        rates = [rate_of(there, other, policy, calibrated=found), offer.rate]
+        rates = [rate_of(there, other, policy, calibrated=found, ranks=asked.ranks), offer.rate]
     except UnsupportedFormat:
         pass
     _put(path, save(rooflines(rates), path))

@@ -80,8 +80,8 @@ def _three(offer: Offer) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
     estimate = rate.calibrated
     if estimate is None:
-        return [*found, ("calibrated", "-", "nobody has measured this core")]
-    low, high = estimate.low + rate.ring_s, estimate.high + rate.ring_s
+        return [*found, ("calibrated", "-", "no measurement is of this chip")]
+    low, high = rate.interval_s or (0.0, 0.0)
     beside = f"; {_ms(rate.ring_s)} of it collectives, not measured" if rate.work.hops else ""
     text = f"{_ms(low)} to {_ms(high)} (nine of ten), compiler of {estimate.era}{beside}"
     return [*found, ("calibrated", _ms(rate.latency_s), text)]
@@ -89,10 +89,11 @@ def _three(offer: Offer) -> list[tuple[str, str, str]]:
 
 def _brings(offer: Offer) -> list[tuple[str, str, str]]:
     rate, price = offer.rate, offer.instance.price(offer.price)
+    whose = f"{rate.ranks} cores together" if rate.ranks > 1 else "one core"
     return [
         ("TFLOPS", f"{rate.flops_per_s / _TERA:.2f}", f"{_percent(rate.share_of_peak)} of peak"),
-        ("invocations/s", f"{rate.invocations_per_s:.2f}", "of one core"),
-        ("sequences/s", f"{rate.sequences_per_s:.2f}", "of one core"),
+        ("invocations/s", f"{rate.invocations_per_s:.2f}", f"of {whose}"),
+        ("sequences/s", f"{rate.sequences_per_s:.2f}", f"of {whose}"),
         ("USD per million", f"{offer.usd_alone * _MEGA:.3f}",
          f"sequences, one request at a time on {offer.instance.name}"),
         ("", f"{offer.usd_full * _MEGA:.3f}", "with all its cores at work"),
@@ -150,8 +151,8 @@ def sweep(offers: Sequence[Offer]) -> str:
     rows = []
     for offer in offers:
         rate = offer.rate
-        estimate = rate.calibrated
-        spread = "-" if estimate is None else f"{_ms(estimate.low)}..{_ms(estimate.high)}"
+        estimate, interval = rate.calibrated, rate.interval_s
+        spread = "-" if interval is None else "..".join(map(_ms, interval))
         rows.append((
             str(rate.survey.batch), str(rate.survey.tokens), _ms(rate.peak_s),
             _ms(rate.roofline_s), rate.bound, "-" if estimate is None else _ms(rate.latency_s),

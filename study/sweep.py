@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from halfulp.engines import CHIPS, Chip, Ledger, NeuronCore, UnsupportedFormat
 from halfulp.quant import Policy, emulate, named_policy
 from halfulp.study import metrics
-from halfulp.study.artifacts import CorruptedModel
+from halfulp.study.artifacts import CorruptedModel, sha256_of
+from halfulp.study.calibrated import CALIBRATION
 from halfulp.study.folders import ModelUnavailable
 from halfulp.study.progress import SILENT, Progress
 from halfulp.study.provenance import provenance, source_sha256, version
@@ -165,6 +166,7 @@ class Bench:
             "policy": policy,
             "chip": chip,
             "source_sha256": source_sha256(),
+            "calibration_sha256": sha256_of(CALIBRATION),
             "libraries": {name: version(name) for name in ("torch", "transformers")},
         }
 

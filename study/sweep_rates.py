@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from halfulp.engines.chips import Chip
-from halfulp.quant import Policy, UnsupportedOp
+from halfulp.quant import Policy
 from halfulp.study.architectures import survey_of
 from halfulp.study.calibrated import shipped
 from halfulp.study.instances import INSTANCES, SMALLEST
@@ -48,17 +48,16 @@ def rate_columns(
     }
     try:
         surveyed = survey_of(outlined, name, given, chip, policy)
-    except (UnsupportedOp, RuntimeError, TypeError, ValueError, IndexError) as error:
+        rate = rate_of(surveyed, chip, policy, calibrated=shipped())
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         text = f"none: without data the model does not run ({type(error).__name__}: {error})"
         return {**dict.fromkeys(COLUMNS), "rate_source": text}
-    rate = rate_of(surveyed, chip, policy, calibrated=shipped())
-    offer = Offer(rate, INSTANCES[SMALLEST[chip.key]])
-    row, estimate = offer.as_json(), rate.calibrated
-    assert estimate is not None
+    offer = Offer(rate, rate, INSTANCES[SMALLEST[chip.key]])
+    row = offer.as_json()
     beyond = "" if policy.name == MEASURED_POLICY else f"; measurements are of {MEASURED_POLICY}"
     source = (
         f"batch {BATCH}, {TOKENS} tokens, one core; calibrated for the compiler of"
-        f" {estimate.era}{beyond}; {offer.instance.name}, {row['price_source']}"
+        f" {row['era']}{beyond}; {offer.instance.name}, {row['price_source']}"
     )
     return {
         "latency_ms": row["calibrated_ms"],

@@ -54,7 +54,10 @@ class Paths:
     hop_s: float = 0.0
 
     def fetch_s(self, operation: Operation) -> float:
-        return (operation.fetched + operation.spilled) / self.memory
+        return operation.fetched / self.memory
+
+    def spill_s(self, operation: Operation) -> float:
+        return operation.spilled / self.memory
 
     def ring_s(self, operation: Operation) -> float:
         """Raises ValueError where cores have no link."""
@@ -100,6 +103,11 @@ def schedule(work: Work, paths: Paths) -> Timeline:
             busy[step.engine] += seconds
             if shown is None and step.engine == record.engine:
                 shown = begin, end
+        if spill := paths.spill_s(operation):
+            # what does not fit goes out, and is back before the result is done with
+            begin = max(end, free[DMA])
+            end = free[DMA] = begin + spill
+            busy[DMA] += spill
         engine = LINK if operation.hops else record.engine
         slots.append(Slot(operation.index, engine, *(shown or (start, start))))
         done.append(end)

@@ -1,7 +1,7 @@
 """What a ledger asks of a core: cycles of each engine, bytes that are fetched, bytes that spill.
 
-The rules beside the documented costs are ours, of how a compiler lays a model out. They were
-written down before they were compared with any measurement, and not changed afterwards:
+The rules beside the documented costs are ours, of how a compiler lays a model out; docs/rates.md
+says what was chosen before any error was read, and what after:
 
 - A product's result is in PSUM. If the next record takes it, it takes it from there; else the
   Vector Engine copies it. A bias costs the Vector Engine a pass, but where an activation comes
@@ -15,12 +15,13 @@ written down before they were compared with any measurement, and not changed aft
 """
 
 from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
 from halfulp.engines import Collective, Ledger, Record, ring_traffic
-from halfulp.engines.costs import LANES, Inputs, Step, steps
+from halfulp.engines.costs import LANES, LEAST, Inputs, Step, steps
 from halfulp.engines.operands import as_format, size_bytes
 from halfulp.engines.specs import CoreSpec
 from halfulp.engines.traffic import Traffic, traffic
@@ -30,7 +31,6 @@ _ROWS = ("layernorm", "rmsnorm", "softmax")
 #: Take an operand from PSUM.
 _READERS = ("tensor_tensor", "tensor_scalar", "softmax")
 _NARROW_BITS = 16
-_FP32_PASSES = 4
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def work(ledger: Ledger, spec: CoreSpec, ranks: int = 1) -> Work:
         for made in record.needs:
             takers[made].append(index)
     fetched = _fetched(records, spec)
-    spilled = _spilled(records, takers, spec)
+    spilled = _spilled(records, spec)
     operations = tuple(
         Operation(
             index,
@@ -198,7 +198,7 @@ def _is_narrow(name: str) -> bool:
 def _after(records: list[Record], index: int, takers: list[int]) -> list[Step]:
     record = records[index]
     elements = prod(record.shapes[-1])
-    copy = Step("vector", -(-elements // LANES))
+    copy = Step("vector", max(LEAST, -(-elements // LANES)))
     if record.engine == "tensor":
         biased = len(record.parameters) > 1
         if _reads_psum(records, index + 1):
@@ -207,15 +207,25 @@ def _after(records: list[Record], index: int, takers: list[int]) -> list[Step]:
         return [copy]
     products = [records[one] for one in takers if records[one].engine == "tensor"]
     if record.instruction in _ROWS and products:
-        passes = _FP32_PASSES if products[0].formats[0] == "fp32" else 1
+        passes = max(one.instruction.passes for one in products[0].issued)
         return [Step("tensor", passes * _transposed(record)), copy]
     return []
 
 
 def _transposed(record: Record) -> int:
-    """Cycles of the Tensor Engine: 128 columns move through each block of 128 x 128."""
+    """Cycles of the Tensor Engine for blocks of P rows and F columns: max(P, min(64, F)) each."""
     *lead, columns = record.shapes[-1]
-    return LANES * -(-prod(lead) // LANES) * -(-columns // LANES)
+    return sum(
+        number * others * max(rows, min(LEAST, width))
+        for rows, number in _blocks(prod(lead))
+        for width, others in _blocks(columns)
+    )
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    """Lengths of at most 128, and how many of each."""
+    whole, rest = divmod(length, LANES)
+    return [(LANES, whole)] * (whole > 0) + [(rest, 1)] * (rest > 0)
 
 
 def _fetched(records: list[Record], spec: CoreSpec) -> list[int]:
@@ -237,23 +247,36 @@ def _fetched(records: list[Record], spec: CoreSpec) -> list[int]:
     return found
 
 
-def _spilled(records: list[Record], takers: dict[int, list[int]], spec: CoreSpec) -> list[int]:
-    """Bytes that each record drives out of SBUF, and that come back."""
-    if spec.sbuf is None:
-        return [0] * len(records)
+def alive(records: Sequence[Record], sizes: Sequence[int]) -> list[int]:
+    """Bytes of results that are still needed, or just made, at each record."""
+    last = {one: index for index, record in enumerate(records) for one in record.needs}
     ends: dict[int, int] = defaultdict(int)
-    live = over = 0
+    live = 0
     found = []
-    for index, record in enumerate(records):
-        size = 0 if _reads_psum(records, index + 1) else _result_bytes(record)
+    for index, size in enumerate(sizes):
         live += size
-        ends[max(takers[index], default=index)] += size
-        excess = max(0, live - int(spec.sbuf.value))
-        found.append(2 * max(0, excess - over))
-        over = excess
+        ends[last.get(index, index)] += size
+        found.append(live)
         live -= ends.pop(index, 0)
     return found
 
 
-def _result_bytes(record: Record) -> int:
-    return size_bytes(as_format(record.formats[-1]), prod(record.shapes[-1]))
+def result_bytes(record: Record) -> int:
+    return size_bytes(as_format(record.formats[-1]), record.elements)
+
+
+def _spilled(records: list[Record], spec: CoreSpec) -> list[int]:
+    """Bytes that each record drives out of SBUF, and that come back."""
+    if spec.sbuf is None:
+        return [0] * len(records)
+    sizes = [
+        0 if _reads_psum(records, index + 1) else result_bytes(record)
+        for index, record in enumerate(records)
+    ]
+    over = 0
+    found = []
+    for live in alive(records, sizes):
+        excess = max(0, live - int(spec.sbuf.value))
+        found.append(2 * max(0, excess - over))
+        over = excess
+    return found

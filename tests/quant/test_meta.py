@@ -1,6 +1,7 @@
 """A model on the meta device leaves the ledger that the same model with data leaves."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from halfulp.engines import NEURONCORE_V2, Ledger, Record, custom_op
+from halfulp.engines import NEURONCORE_V2, Activation, Ledger, Record, custom_op
 from halfulp.engines.outlines import index_outline, is_outline, outline
+from halfulp.engines.piecewise_fit import fit
 from halfulp.quant import UnsupportedOp, emulate, named_policy
 from tests.quant.tiny import ARCHITECTURES, Attention, emulated, heads, inputs, tiny
 
@@ -59,14 +61,15 @@ def test_the_ledger_is_that_of_the_model_with_data(architecture: str, policy: st
     assert set(counted.values()) == {0}
 
 
+@pytest.mark.parametrize("policy", ["bf16-matmult", "bf16-all", "e4m3-all-scaled"])
 @pytest.mark.parametrize("eager", [True, False])
-def test_attention_of_either_kind(eager: bool) -> None:
+def test_attention_of_either_kind(eager: bool, policy: str) -> None:
     q, k, v = heads(1.0)
-    with emulate(Attention(eager).eval(), NEURONCORE_V2, named_policy("bf16-matmult")) as data:
+    with emulate(Attention(eager).eval(), NEURONCORE_V2, named_policy(policy)) as data:
         data.model(q, k, v)
     module = Attention(eager).eval()
     module.register_buffer("nothing", torch.empty(1, device="meta"))
-    with emulate(module, NEURONCORE_V2, named_policy("bf16-matmult")) as outlined:
+    with emulate(module, NEURONCORE_V2, named_policy(policy)) as outlined:
         result = module(*on_meta((q, k, v)))
     assert result.shape == v.shape and result.is_meta
     assert shown(outlined.ledger) == shown(data.ledger)
@@ -114,6 +117,42 @@ def test_a_shared_parameter_is_read_by_every_layer_that_has_it() -> None:
         twice(torch.empty(4, 8, device="meta"))
     names = [one.name for record in emulation.ledger.records for one in record.parameters]
     assert names == ["0.weight", "0.bias"] * 2
+
+
+class Token(nn.Module):
+    """A learned token before the others, and a part of learned places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.ones(1, 1, 8))
+        self.places = nn.Parameter(torch.ones(1, 50, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.token, x], 1) + self.places[:, : x.shape[1] + 1]
+
+
+def test_what_only_moves_a_parameter_reads_it_still() -> None:
+    x = torch.zeros(1, 5, 8)
+    for policy in ("fp32", "bf16-all"):
+        with emulate(Token().eval(), NEURONCORE_V2, named_policy(policy)) as data:
+            data.model(x)
+        with emulate(on_meta(Token().eval()), NEURONCORE_V2, named_policy(policy)) as outlined:
+            outlined.model(x.to("meta"))
+        names = {
+            one.name: one.bytes for record in outlined.ledger.records for one in record.parameters
+        }
+        # 6 of 50 places
+        assert names["places"] == 6 * 8 * 4 and "token" in names
+
+
+def test_a_core_with_a_table_runs_without_data() -> None:
+    table = fit("gelu", 24, (-4, 4)).table
+    core = replace(NEURONCORE_V2, tables=((Activation.GELU, table), (Activation.EXP, table)))
+    model = nn.Sequential(nn.Linear(4, 4, device="meta"), nn.GELU(), nn.Softmax(-1)).eval()
+    with emulate(model, core, named_policy("bf16-all")) as emulation:
+        result = model(torch.empty(3, 4, device="meta"))
+    assert result.is_meta and result.shape == (3, 4)
+    assert len(emulation.ledger) == 3
 
 
 def test_questions_about_the_data() -> None:

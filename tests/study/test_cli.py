@@ -439,6 +439,7 @@ for step in range(51):
 """
 
 
+@pytest.mark.deep
 def test_at_each_of_fifty_size_limits_every_file_is_old_or_new_and_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=False

@@ -90,6 +90,8 @@ def test_its_rates_come_from_its_own_numbers_and_nobody_measured_it(tmp_path: Pa
         ('[price."inf2.xlarge"]', '[price."inf9.xlarge"]', "price: 'inf9.xlarge' is not known"),
         ("[core.faster]", "[kernel.faster]", "the file has kernel; allowed: core, chip"),
         ("[core.faster]", "[core", "own.toml"),
+        ("[core.faster]", '[core."NeuronCore-v2"]', "core.NeuronCore-v2 is there already"),
+        ("[chip.wide]", "[chip.inferentia2]", "chip.inferentia2 is there already"),
         ("contract = {", "contract = 0.5 #", "contract=0.5; needed: {value, unit, source"),
     ],
 )  # fmt: skip

@@ -417,6 +417,7 @@ def test_electra_names_at_least_83_percent_of_the_supersenses() -> None:
 
 @pytest.mark.model
 @NEEDS_MINILM
+@pytest.mark.deep
 def test_minilm_names_at_least_76_percent_of_the_supersenses() -> None:
     assert accuracy("minilm", "supersense") >= 0.76
 

@@ -12,7 +12,13 @@ from halfulp.dtypes import BF16, E4M3, FP32
 from halfulp.engines.chips import INFERENTIA1, INFERENTIA2, RATED_CHIPS, Chip
 from halfulp.quant import named_policy
 from halfulp.study.announcement import ERA, LINES, NEW, OLD, as_json, cells, derived, rows
-from halfulp.study.architectures import ARCHITECTURES, Survey, UnknownModel, survey
+from halfulp.study.architectures import (
+    ARCHITECTURES,
+    Survey,
+    TooManyTokens,
+    UnknownModel,
+    survey,
+)
 from halfulp.study.calibrated import shipped
 from halfulp.study.capacity import fits, need
 from halfulp.study.instances import INSTANCES, SMALLEST
@@ -155,9 +161,8 @@ def test_memory_binds_few_sequences_and_the_array_many() -> None:
 
 
 def test_the_knee_is_where_throughput_stops_to_grow() -> None:
-    offers = [
-        Offer(rated("distilbert", batch), INSTANCES["inf2.xlarge"]) for batch in (1, 2, 4, 8, 16)
-    ]
+    found_rates = [rated("distilbert", batch) for batch in (1, 2, 4, 8, 16)]
+    offers = [Offer(one, one, INSTANCES["inf2.xlarge"]) for one in found_rates]
     found = knee(offers)
     assert found is not None
     speeds = {offer.rate.survey.batch: offer.rate.sequences_per_s for offer in offers}
@@ -168,12 +173,18 @@ def test_the_knee_is_where_throughput_stops_to_grow() -> None:
 
 
 def test_costs_are_of_the_whole_instance() -> None:
-    offer = Offer(rated("bert-base", 8), INSTANCES["inf2.xlarge"])
+    alone = rated("bert-base", 8)
+    offer = Offer(alone, rated("bert-base", 8, cores=2), INSTANCES["inf2.xlarge"])
     seconds = offer.rate.latency_s
     assert offer.usd_alone == INSTANCES["inf2.xlarge"].usd(seconds) / 8
     assert offer.usd_alone == pytest.approx(0.758 / 3600 * seconds / 8, rel=1e-12)
     assert offer.usd_full == offer.usd_alone / 2
-    reserved = Offer(offer.rate, offer.instance, "reserved")
+    # four cores of Inferentia1 share a memory that one of them keeps busy
+    one, four = (rated("bert-large", 1, 128, INFERENTIA1, cores=cores) for cores in (1, 4))
+    assert four.latency_s > 1.5 * one.latency_s
+    old = Offer(one, four, INSTANCES["inf1.xlarge"])
+    assert old.usd_full == pytest.approx(0.228 / 3600 * four.latency_s / 4, rel=1e-12)
+    reserved = Offer(offer.rate, offer.full, offer.instance, "reserved")
     assert reserved.usd_alone / offer.usd_alone == pytest.approx(0.328 / 0.758, rel=1e-12)
 
 
@@ -234,7 +245,9 @@ def test_what_a_model_needs() -> None:
     shape = surveyed("distilbert", 3, 50, "inferentia2")
     found = need(shape, BF16)
     assert found.weights == 2 * shape.parameters
-    assert found.cache == 2 * 6 * 2 * 3 * 50 * 768  # keys and values of six layers
+    assert found.cache == 0  # an encoder keeps none
+    decoder = need(surveyed("gpt-175b", 1, 2048, "inferentia2"), BF16)
+    assert decoder.cache == 2 * 96 * 2 * 2048 * 12288  # keys and values of all layers
     assert found.total == found.weights + found.cache + found.activations
     # the gelu of a layer and what goes around it, at least
     assert found.activations >= 4 * 3 * 50 * (3072 + 768)
@@ -257,6 +270,35 @@ def test_cores_that_share_a_model_do_its_products_once(model: str, ranks: int) -
     assert shared.calibrated is not None and alone.calibrated is not None
     assert shared.calibrated.seconds < alone.calibrated.seconds
     assert shared.latency_s == shared.calibrated.seconds + shared.ring_s
+    assert shared.interval_s == (
+        shared.calibrated.low + shared.ring_s, shared.calibrated.high + shared.ring_s
+    )  # fmt: skip
+
+
+def test_a_link_that_binds_is_counted_once() -> None:
+    one = rated("bert-large", ranks=16)
+    assert one.calibrated is not None and one.bound == "Link"
+    assert one.latency_s < 2 * one.ring_s
+    assert one.calibrated.low < one.calibrated.seconds < one.calibrated.high
+
+
+@pytest.mark.parametrize("model", ["albert-base", "xlm-roberta-base-mlm"])
+def test_what_works_along_rows_has_them_whole(model: str) -> None:
+    shared = rated(model, 1, 32, ranks=2)
+    records = shared.ledger.records
+    gathered = [one for one in records if one.instruction == "all_gather"]
+    assert gathered
+    for record in records:
+        if record.instruction == "layernorm":
+            assert record.shapes[0][-1] in (768, 128)
+
+
+def test_integers_that_take_four_passes_are_shared_so() -> None:
+    alone, shared = (
+        rated("distilbert", 2, policy="int16-matmult", ranks=ranks) for ranks in (1, 2)
+    )
+    halves = alone.work.least_seconds["tensor"] / 2
+    assert halves <= shared.work.least_seconds["tensor"] < 1.2 * halves
 
 
 def test_what_cannot_be_shared_is_named() -> None:
@@ -302,8 +344,9 @@ def test_an_unknown_model_is_named() -> None:
 
 
 def test_more_tokens_than_positions_are_refused() -> None:
-    with pytest.raises(ValueError, match="tokens=513; bert-base has 512 positions"):
-        survey("bert-base", 1, 513, INFERENTIA2, POLICY)
+    for model in ("bert-base", "xlm-roberta-base-mlm"):
+        with pytest.raises(TooManyTokens, match=f"tokens=513; {model} has 512 positions"):
+            survey(model, 1, 513, INFERENTIA2, POLICY)
 
 
 SPEED = """

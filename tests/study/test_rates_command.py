@@ -8,7 +8,6 @@ import pytest
 from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
-from halfulp.study import rates_running
 from halfulp.study.cli import app
 from halfulp.study.ledger_files import read_ledger
 from halfulp.study.rates_command import EXAMPLES
@@ -98,7 +97,7 @@ def test_hardware_of_one_s_own(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     text = good("distilbert", "--include", own, "--chip", "mine")
-    assert "an offer, 2026-11-01" in text and "nobody has measured this core" in text
+    assert "an offer, 2026-11-01" in text and "no measurement is of this chip" in text
     own.write_text("[chip.mine]\n", encoding="utf-8")
     assert "chip.mine.based_on: None is not known" in refused(
         "distilbert", "--include", own, "--chip", "mine"
@@ -117,6 +116,11 @@ def test_measurements_of_one_s_own(tmp_path: Path) -> None:
     assert 1.3 < offer["calibrated_ms"] < 2.1
     rows.write_text(header + "\n", encoding="utf-8")
     assert "no row of it can be fitted" in refused("distilbert", "--measurements", rows)
+    rows.write_text("\n".join([header, *lines, "mine,inferentia2,1,64,1,2"]) + "\n")
+    done = run("--calibration", "--measurements", rows, "--json", kept)
+    assert done.exit_code == 0 and "line 5 left out: no architecture" in done.stderr
+    assert data_of(kept)["rows"]["name"] == "rows.csv"
+    assert "no measurement is of Inferentia1" in refused("--announcement", "--measurements", rows)
     assert "rows.txt" in refused("distilbert", "--measurements", tmp_path / "rows.txt")
 
 
@@ -130,9 +134,21 @@ def test_a_folder_with_a_configuration(tmp_path: Path) -> None:
         encoding="utf-8",
     )  # fmt: skip
     text = good(tmp_path, "--tokens", 16)
+    assert "keys and values" in text
     assert "classifier" in text and "bert.encoder.layer.*.output.dense x 2" in text
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     assert "config.json" in refused(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}', encoding="utf-8")
+    assert "cannot be called with input_ids" in refused(tmp_path)
+    # of bfloat16, without a class
+    (tmp_path / "config.json").write_text(
+        json.dumps({
+            "model_type": "bert", "hidden_size": 64, "num_hidden_layers": 1, "vocab_size": 9,
+            "num_attention_heads": 4, "intermediate_size": 96, "dtype": "bfloat16",
+        }),
+        encoding="utf-8",
+    )  # fmt: skip
+    good(tmp_path, "--tokens", 16)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +157,12 @@ def test_a_folder_with_a_configuration(tmp_path: Path) -> None:
         ((), "give a model, or --announcement, or --calibration"),
         (("distilbert", "--announcement"), "one of them"),
         (("distilbert", "--refit"), "it is of --calibration"),
+        (("--calibration", "--era", "2.8-2.9"), "it is of a model; --calibration takes no such"),
+        (("--announcement", "--batch", "2"), "it is of a model; --announcement takes no such"),
+        (("distilbert", "--json", "x.json", "--ledger", "x.json"), "x.json is also --json"),
+        (("distilbert", "--cores", "3"), "3; inf2.xlarge has 2 cores"),
+        (("distilbert", "--cores", "2", "--tensor-parallel", "2"), "all work on it"),
+        (("distilbert", "--batch", "1,2", "--trace", "t"), "it is of one forward"),
         (("bert-huge",), "is no architecture and no folder"),
         (("distilbert", "--batch", "0"), "'0'; needed: numbers such as 1,2,4"),
         (("distilbert", "--tokens", "many"), "'many'; needed: numbers"),
@@ -182,4 +204,3 @@ def test_a_row_that_is_not_string_equal_ends_with_1(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(announcement, "LINES", wrong)
     done = run("--announcement")
     assert done.exit_code == 1 and "a derived cell is not the printed one" in done.output
-    assert rates_running is not None
