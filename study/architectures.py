@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -138,10 +139,9 @@ def outlined(name: str) -> nn.Module:
     Raises UnknownModel for another name, and for a folder whose configuration `transformers` has
     no model for; code in a folder is never run.
     """
+    if name in ARCHITECTURES:
+        return _made(name)
     with torch.device("meta"):
-        if name in ARCHITECTURES:
-            entry = ARCHITECTURES[name]
-            return getattr(transformers, entry.model)(entry.configuration()).eval()
         folder = Path(name)
         if not (folder / "config.json").is_file():
             raise UnknownModel(
@@ -160,6 +160,15 @@ def outlined(name: str) -> nn.Module:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnknownModel(f"{folder / 'config.json'}: {error}") from None
     return made.float().eval()
+
+
+@lru_cache(4)
+def _made(name: str) -> nn.Module:
+    """Made once: an emulation leaves it as it was."""
+    entry = ARCHITECTURES[name]
+    with torch.device("meta"):
+        made: nn.Module = getattr(transformers, entry.model)(entry.configuration())
+    return made.eval()
 
 
 def survey(name: str, batch: int, tokens: int, chip: Chip, policy: Policy) -> Survey:

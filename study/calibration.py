@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from halfulp.engines.chips import RATED_CHIPS, Chip
 from halfulp.engines.specs import SCALAR_RATIO, VECTOR_RATIO
@@ -193,6 +192,9 @@ def fit(
 
     Raises ValueError where there is nothing to fit.
     """
+    # half a second that only a fit takes
+    from scipy.optimize import least_squares
+
     if not observed:
         raise ValueError(f"{structure.name}: no measurement to fit")
     names = list(structure.fitted)

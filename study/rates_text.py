@@ -31,11 +31,15 @@ def text_of(*parts: Table | str) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _table(title: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+def _table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, words: bool = False
+) -> Table:
+    """Numbers to the right of their columns; `words` stand in the last one."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.title, table.title_justify, table.title_style = title, "left", "bold"
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        left = not index or (words and index == len(columns) - 1)
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table
@@ -58,9 +62,9 @@ def forward(offer: Offer, *, every_layer: bool = False) -> str:
         f" {rate.chip.name}{shared}"
     )
     parts: list[Table | str] = [
-        _table(title, ("", "ms", "what it is"), _three(offer)),
+        _table(title, ("", "ms", "what it is"), _three(offer), words=True),
         "",
-        _table("", ("with that latency", "", ""), _brings(offer)),
+        _table("", ("with that latency", "", ""), _brings(offer), words=True),
         "",
         _table("one core, at the documented costs", _ENGINE_COLUMNS, _engines(offer)),
         "",
@@ -255,4 +259,4 @@ def specifications(offer: Offer) -> str:
         (name, f"{value / _TERA:.2f}", source) for name, value, source in peaks(offer.rate.chip)
     ]
     title = f"{offer.rate.chip.name}: 10^12 operations a second of one core"
-    return text_of(_table(title, ("specification", "", "source"), rows))
+    return text_of(_table(title, ("specification", "", "source"), rows, words=True))
