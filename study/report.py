@@ -172,7 +172,7 @@ TABLE = (
     Column("chip", lambda row: row.chip, 0, left=True),
     Column("policy", lambda row: row.policy, 0, left=True),
     Column("peak", _peak, 0),
-    Column("ms", lambda row: _number(row.latency_ms, ".2f"), 5),
+    Column("ms", lambda row: _number(row.latency_ms, ".2f"), 0),
     Column("USD/M", lambda row: _number(row.usd_per_million, ".3g"), 6),
     Column("acc. %", _accuracy, 0),
     Column("95 % interval", _interval, 6),
