@@ -12,7 +12,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 #: Fewest tests of each folder in a whole run: a collection that silently shrinks is red. Raise it
 #: with every test; lower it only with a reason in the commit.
-FLOOR = {"dtypes": 4150, "engines": 3540, "quant": 735, "study": 920}
+FLOOR = {"dtypes": 4300, "engines": 3560, "quant": 755, "study": 1070}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

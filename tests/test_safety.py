@@ -246,6 +246,7 @@ def _why_no_namespace() -> str | None:
 
 
 @pytest.mark.model
+@pytest.mark.deep
 def test_a_sweep_runs_where_there_is_no_network(tmp_path: Path) -> None:
     reason = _why_no_namespace()
     if reason is not None:

@@ -152,7 +152,7 @@ def _doors() -> list[Case]:
 def cases(products: bool = False) -> tuple[Case, ...]:
     """Their inputs are made once: in the environment of the first call."""
     if products:
-        return (*_products(), *_doors())
+        return tuple(_products())
     return (*_products(), *accumulated(), *_elements(), *_rows(), *_doors())
 
 

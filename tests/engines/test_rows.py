@@ -115,7 +115,7 @@ def softmax_by_reference(x: Floats, mask: Any = None, **given: Any) -> Floats:
 
 
 @pytest.mark.parametrize("make", INPUTS, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES[::2], ids=str)
 def test_softmax_equals_the_reference(
     shape: tuple[int, int], make: Callable[[tuple[int, ...], int], Floats]
 ) -> None:

@@ -57,6 +57,7 @@ def test_the_error_grows_as_mantissa_bits_fall(model: str) -> None:
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.deep
 def test_only_scaling_lets_minilm_run_in_e3m4() -> None:
     assert np.isnan(logits("minilm", "e3m4-matmult")).all()
     assert flips("minilm", "e3m4-matmult-scaled") < 0.05

@@ -180,6 +180,7 @@ def test_each_help_ends_in_three_examples(command: list[str], lines: tuple[str, 
     assert [line.strip() for line in text.splitlines() if line.strip()] == [*lines]
 
 
+@pytest.mark.deep
 def test_the_examples_run(folder: Path) -> None:
     halfulp = shlex.join([sys.executable, "-m", "halfulp"])
     script = "import sys; from halfulp.dtypes import encode; import numpy as np\n" + (
