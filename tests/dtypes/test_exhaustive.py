@@ -108,7 +108,7 @@ def test_every_code_has_its_run_and_each_run_one_code(fmt: FloatFormat) -> None:
         assert code_of(number(start), made(fmt)) == code
 
 
-@pytest.mark.parametrize("rounding", DETERMINISTIC[::2])
+@pytest.mark.parametrize("rounding", DETERMINISTIC[::4])
 @pytest.mark.parametrize("fmt", BOTH, ids=str)
 def test_the_search_and_the_rule_say_the_same(fmt: FloatFormat, rounding: Rounding) -> None:
     subnormals = list(Subnormals)[DETERMINISTIC.index(rounding) % 3]
@@ -124,7 +124,7 @@ def test_the_search_and_the_rule_say_the_same(fmt: FloatFormat, rounding: Roundi
         assert np.array_equal(said[0][1], said[1][1])
 
 
-@pytest.mark.parametrize(("fmt", "rounding"), WIDE_CASES, ids=str)
+@pytest.mark.parametrize(("fmt", "rounding"), WIDE_CASES[::2], ids=str)
 def test_the_rule_for_wide_formats_says_what_the_reference_says(
     fmt: FloatFormat, rounding: Rounding
 ) -> None:

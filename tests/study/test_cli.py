@@ -286,6 +286,7 @@ def without_seconds(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.deep
 def test_a_chip_that_refuses_a_cell_is_no_failure(folder: Path, tmp_path: Path) -> None:
     done = halfulp_(
         *("sweep", "--model", folder, "--policy", "fp32", "--policy", "bf16-all"),
