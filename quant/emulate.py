@@ -21,6 +21,7 @@ from halfulp.quant.custom_ops import handlers_of
 from halfulp.quant.elementwise import Handler
 from halfulp.quant.layers import LayerHooks
 from halfulp.quant.lower import SCALINGS, handler_of
+from halfulp.quant.model_check import check_model
 from halfulp.quant.movement import view
 from halfulp.quant.plan import Plan
 from halfulp.quant.policy import Policy
@@ -126,8 +127,7 @@ class Emulation:
     def __enter__(self) -> Self:
         if self._begun:
             raise RuntimeError("this emulation has been used; call emulate() again")
-        _check_model(self.model)
-        self._meta = _is_meta(self.model)
+        self._meta = check_model(self.model)
         names = [name for name, _ in self.model.named_modules()]
         if not self._allow_unused:
             self._check_patterns(names)
@@ -235,28 +235,6 @@ class Emulation:
         activation.run.pop(name)
         if activation.transient and len(activation.run.path) == 1:
             self._deactivate(activation)
-
-
-def _check_model(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if module.training:
-            where = f"layer {name!r}" if name else "the model"
-            raise ValueError(f"{where} is in training mode; emulation is inference: model.eval()")
-    tensors = dict([*model.named_parameters(), *model.named_buffers()])
-    meta = _is_meta(model)
-    for name, tensor in tensors.items():
-        if tensor.device.type != ("meta" if meta else "cpu"):
-            raise ValueError(
-                f"{name} is on {tensor.device}; emulation is for the CPU: model.cpu(), or, for the"
-                " ledger alone, for a model wholly on the meta device"
-            )
-        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.float32:
-            raise TypeError(f"{name} is {tensor.dtype}; emulation begins at float32: model.float()")
-
-
-def _is_meta(model: nn.Module) -> bool:
-    """Whether the model has no data."""
-    return any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
 
 
 def _bind(model: nn.Module) -> None:

@@ -11,6 +11,7 @@ from halfulp.study.architectures import survey
 from halfulp.study.calibrated import Calibrated
 from halfulp.study.instances import Instance
 from halfulp.study.rates import Rate, rate_of
+from halfulp.study.rates_data import Offer
 
 SOURCE = "the announcement of Inferentia2 (inference of BERT-large and ELECTRA-large)"
 _DAY = date(2023, 4, 20)
@@ -102,6 +103,13 @@ def cells() -> tuple[Cell, ...]:
     )
 
 
+#: What a row has of its rate.
+_RATED = (
+    *("model", "batch", "tokens", "chip", "instance", "peak_ms", "roofline_ms", "bound"),
+    *("scheduled_ms", "calibrated_ms", "calibrated_low_ms", "calibrated_high_ms", "era"),
+)
+
+
 @dataclass(frozen=True)
 class Measured:
     """One latency of the announcement beside its rate; it was never fitted."""
@@ -112,22 +120,10 @@ class Measured:
     rate: Rate
 
     def as_json(self) -> dict[str, Any]:
-        estimate = self.rate.calibrated
-        assert estimate is not None
+        """The rate, and what the announcement measured and it makes of that."""
+        rated = Offer(self.rate, self.rate, self.instance).as_json()
         row: dict[str, Any] = {
-            "model": self.line.model,
-            "batch": self.line.batch,
-            "tokens": self.line.tokens,
-            "chip": self.instance.chip.key,
-            "instance": self.instance.name,
-            "peak_ms": self.rate.peak_s * 1e3,
-            "roofline_ms": self.rate.roofline_s * 1e3,
-            "bound": self.rate.bound,
-            "scheduled_ms": self.rate.timeline.end_s * 1e3,
-            "calibrated_ms": estimate.seconds * 1e3,
-            "calibrated_low_ms": estimate.low * 1e3,
-            "calibrated_high_ms": estimate.high * 1e3,
-            "era": estimate.era,
+            **{name: rated[name] for name in _RATED},
             "measured_ms": self.measured_ms,
             "invocations_per_s": 1e3 / self.measured_ms,
             "sequences_per_s": self.line.batch * 1e3 / self.measured_ms,

@@ -122,6 +122,7 @@ class Survey:
     output_bytes  of the results that go back to the host
     parameters    elements of all parameters
     cached        elements of the keys and values that it keeps, if it generates text
+    note          what was chosen of the architecture
     """
 
     model: str
@@ -131,6 +132,7 @@ class Survey:
     output_bytes: int
     parameters: int
     cached: int = 0
+    note: str = ""
 
 
 def outlined(name: str) -> nn.Module:
@@ -196,7 +198,8 @@ def survey(name: str, batch: int, tokens: int, chip: Chip, policy: Policy) -> Su
             f"{name}: {type(model).__name__} cannot be called with input_ids and attention_mask"
             f" alone ({type(error).__name__}: {error})"
         ) from error
-    return replace(found, cached=_cached(model, batch, tokens))
+    note = ARCHITECTURES[name].note if name in ARCHITECTURES else ""
+    return replace(found, cached=_cached(model, batch, tokens), note=note)
 
 
 def _positions(config: Any) -> int | None:

@@ -15,6 +15,7 @@ from halfulp.engines.chips import RATED_CHIPS, Chip
 from halfulp.study.artifacts import DATA
 from halfulp.study.calibration import (
     REFERENCE_ERA,
+    STRUCTURES,
     V1,
     V2,
     Calibration,
@@ -27,7 +28,6 @@ from halfulp.study.calibration import (
 from halfulp.study.measured import Observation
 
 CALIBRATION = DATA / "rates" / "calibration.json"
-STRUCTURES = {structure.name: structure for structure in (V1, V2)}
 #: The newest generation of each core's compiler.
 NEWEST_ERA = {V1.name: "v1", V2.name: "2.23+"}
 #: What a prediction's interval covers of the errors of configurations that were left out.
@@ -145,7 +145,7 @@ def left_out(
             found += [
                 (one, error(calibration, features_of, one)) for one in observed if group(one) == key
             ]
-        advance(key if isinstance(key, str) else str(key))
+        advance(str(key))
     return found
 
 

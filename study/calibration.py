@@ -64,6 +64,7 @@ class Parameter:
 class Structure:
     """An equation: what is fitted, what is fixed, and how times that overlap combine.
 
+    name      of the core
     power     p
     fitted    by name
     fixed     by name
@@ -127,8 +128,12 @@ _LOSS_SCALE = 0.1
 _STOP = 1e-12
 
 
+#: By the name of the core that they describe.
+STRUCTURES = {structure.name: structure for structure in (V1, V2)}
+
+
 def structure_of(chip: Chip) -> Structure:
-    return V1 if chip.spec.tensor_clock.is_assumed else V2
+    return STRUCTURES[chip.core.name]
 
 
 Values = Mapping[str, float]

@@ -32,8 +32,8 @@ def share(ledger: Ledger, ranks: int, reduced: str = "fp32") -> Ledger:
     if ranks == 1:
         return ledger
     sharing = _Sharing(ranks, reduced)
-    for index, record in enumerate(ledger.records):
-        sharing.take(index, record)
+    for record in ledger.records:
+        sharing.take(record)
     sharing.finish(ledger.records)
     return sharing.ledger
 
@@ -47,7 +47,7 @@ class _Sharing:
         self._place: list[int] = []
         self._split: list[bool] = []
 
-    def take(self, index: int, record: Record) -> None:
+    def take(self, record: Record) -> None:
         """Append this core's part of a record."""
         self._gather(record)
         parts = [self._split[one] for one in record.needs]

@@ -19,7 +19,7 @@ _SHOWING = frozenset(
     for name in (
         *("catalog", "cli", "doctor", "files", "ledger_files", "ledger_rows", "perfetto"),
         *("picture", "plan", "progress", "protobuf", "provenance", "rates_command"),
-        *("rates_picture", "rates_running", "rates_text", "report", "running"),
+        *("rates_options", "rates_picture", "rates_running", "rates_text", "report", "running"),
         *("stopping", "store"),
     )
 )

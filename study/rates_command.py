@@ -79,9 +79,9 @@ def rates(
     albert-base, xlm-roberta-base-mlm, gpt-175b) or a folder with a config.json. Several numbers for
     --batch or --tokens give a table in which the knee is marked.
     """
-    from halfulp.study import cli, rates_running
+    from halfulp.study import cli, rates_options, rates_running
 
-    asked = rates_running.Asked(
+    asked = rates_options.Asked(
         model, batch, tokens, policy, chip, instance, price, cores, tensor_parallel, era,
         tuple(include or ()), measurements, layers, json, picture, ledger, trace,
     )  # fmt: skip
@@ -90,10 +90,10 @@ def rates(
     if refit and not calibration:
         cli.usage("--refit", "it is of --calibration; give that too")
     with cli.extras():
-        rates_running.check_files(asked)
+        rates_options.check_files(asked)
         if model is None:
             mode = "--announcement" if announcement else "--calibration"
-            rates_running.refuse_idle(asked, mode)
+            rates_options.refuse_idle(asked, mode)
         found = rates_running.calibrated(asked, refit=refit)
         if announcement:
             rates_running.run_announcement(asked, found)

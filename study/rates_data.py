@@ -78,6 +78,7 @@ class Offer:
             "usd_per_million_all_cores": self.usd_full * _MILLION,
             "usd_per_hour": price.value,
             "price_source": f"{price.source}, {price.as_of}",
+            "note": rate.survey.note,
         }
 
     def in_full(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json as json_
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from halfulp.quant import Policy, UnsupportedOp, named_policy
 from halfulp.study import announcement, cli, rates_text
 from halfulp.study.architectures import Survey, TooManyTokens, UnknownModel, survey
 from halfulp.study.calibrated import (
-    STRUCTURES,
     Calibrated,
     UnknownEra,
     as_data,
@@ -22,8 +20,9 @@ from halfulp.study.calibrated import (
     of_chips,
     shipped,
 )
+from halfulp.study.calibration import STRUCTURES
 from halfulp.study.capacity import need
-from halfulp.study.files import FileNotWritten, check_target, write_whole
+from halfulp.study.files import FileNotWritten, write_whole
 from halfulp.study.included import BUILT_IN, Hardware, IncludeError, include
 from halfulp.study.instances import SMALLEST, Instance
 from halfulp.study.ledger_files import write_ledger
@@ -31,79 +30,11 @@ from halfulp.study.measured import MEASURED_ROWS, MeasurementError, observations
 from halfulp.study.parallel import Indivisible
 from halfulp.study.perfetto import write_trace
 from halfulp.study.progress import WatchedParts
-from halfulp.study.rates import MEASURED_POLICY, Rate, features_of, rate_of
+from halfulp.study.rates import Rate, features_of, rate_of
 from halfulp.study.rates_data import Offer, knee
+from halfulp.study.rates_options import Asked, check_counts, numbers
 
 _CALIBRATION_COMMAND = "halfulp rates --calibration --refit --json FILE"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The options of the command."""
-
-    model: str | None
-    batch: str
-    tokens: str
-    policy: str
-    chip: str | None
-    instance: str | None
-    price: str | None
-    cores: int
-    ranks: int
-    era: str | None
-    include: tuple[Path, ...]
-    measurements: Path | None
-    layers: bool
-    json: Path | None
-    picture: Path | None
-    ledger: Path | None
-    trace: Path | None
-
-    @property
-    def files(self) -> dict[str, Path]:
-        given = {
-            **{"--json": self.json, "--picture": self.picture},
-            **{"--ledger": self.ledger, "--trace": self.trace},
-        }
-        return {option: path for option, path in given.items() if path is not None}
-
-
-def check_files(asked: Asked) -> None:
-    """End with 2 for a file that could not be written at the end."""
-    for option, path in asked.files.items():
-        try:
-            check_target(path)
-        except FileNotWritten as error:
-            cli.usage(option, str(error))
-    taken: dict[Path, str] = {}
-    for option, path in asked.files.items():
-        if (first := taken.setdefault(path.resolve(), option)) != option:
-            cli.usage(option, f"{path} is also {first}; give each a file of its own")
-    kinds = {"--picture": (".png", ".svg"), "--ledger": (".json", ".csv", ".parquet")}
-    for option, allowed in kinds.items():
-        given = asked.files.get(option)
-        if given is not None and given.suffix not in allowed:
-            cli.usage(option, f"{given} ends in {given.suffix!r}; allowed: {', '.join(allowed)}")
-    # a package that is missing is told before the work
-    if asked.picture is not None:
-        import halfulp.study.rates_picture  # noqa: F401
-    if asked.ledger is not None and asked.ledger.suffix == ".parquet":
-        import pyarrow  # noqa: F401
-
-
-def refuse_idle(asked: Asked, mode: str) -> None:
-    """End with 2 for an option that `--announcement` or `--calibration` has no use for."""
-    idle = {
-        "--batch": asked.batch != "1", "--tokens": asked.tokens != "128",
-        "--policy": asked.policy != MEASURED_POLICY, "--chip": asked.chip,
-        "--instance": asked.instance, "--price": asked.price, "--cores": asked.cores != 1,
-        "--tensor-parallel": asked.ranks != 1, "--era": asked.era, "--include": asked.include,
-        "--layers": asked.layers, "--picture": asked.picture, "--ledger": asked.ledger,
-        "--trace": asked.trace,
-    }  # fmt: skip
-    for option, given in idle.items():
-        if given:
-            cli.usage(option, f"it is of a model; {mode} takes no such option")
 
 
 def calibrated(asked: Asked, *, refit: bool) -> Calibrated:
@@ -230,31 +161,13 @@ def _where(asked: Asked, hardware: Hardware) -> tuple[Chip, Instance]:
     return chip, smallest
 
 
-def _numbers(option: str, text: str) -> list[int]:
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        cli.usage(option, f"{text!r}; needed: numbers such as 1,2,4")
-    return list(dict.fromkeys(int(part) for part in parts))
-
-
 def _offers(asked: Asked, chip: Chip, instance: Instance, found: Calibrated) -> list[Offer]:
-    batches, tokens = _numbers("--batch", asked.batch), _numbers("--tokens", asked.tokens)
+    batches, tokens = numbers("--batch", asked.batch), numbers("--tokens", asked.tokens)
+    check_counts(asked, instance, len(batches) * len(tokens))
     try:
         policy = named_policy(asked.policy)
     except ValueError as error:
         cli.usage("--policy", str(error))
-    if asked.ranks > 1 and asked.cores > 1:
-        cli.usage("--cores", "cores that share a forward (--tensor-parallel) all work on it")
-    for option, number in (("--tensor-parallel", asked.ranks), ("--cores", asked.cores)):
-        if number > instance.cores:
-            cli.usage(option, f"{number}; {instance.name} has {instance.cores} cores")
-    if len(batches) * len(tokens) > 1:
-        files = {"--picture": asked.picture, "--ledger": asked.ledger, "--trace": asked.trace}
-        for option, given in files.items():
-            if given is not None:
-                cli.usage(option, "it is of one forward; give one --batch and one --tokens")
-    if asked.price is not None and asked.price not in instance.prices:
-        cli.usage("--price", f"{asked.price!r}; {instance.name} has {', '.join(instance.prices)}")
     offers = []
     with WatchedParts(len(batches) * len(tokens)) as progress:
         for length in tokens:

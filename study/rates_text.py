@@ -70,6 +70,8 @@ def forward(offer: Offer, *, every_layer: bool = False) -> str:
         "",
         _layers(offer, every_layer),
     ]
+    if survey.note:
+        parts += ["", f"{survey.model}: {survey.note}"]
     return text_of(*parts)
 
 

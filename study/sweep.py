@@ -37,7 +37,7 @@ from halfulp.study.result import (
     finite,
 )
 from halfulp.study.store import Store, cell_key
-from halfulp.study.sweep_rates import outline_of, rate_columns
+from halfulp.study.sweep_rates import outline_of, peak_columns, rate_columns
 from halfulp.study.tasks import DETECTION, TASKS, Task, Workload, prepare
 
 Float32s = NDArray[np.float32]
@@ -247,7 +247,7 @@ class Bench:
             underflow=int(totals["underflow"]),
             nan=int(totals["nan"]),
             infinity=int(totals["infinity"]),
-            **_peak(chip, policy),
+            **peak_columns(chip, policy),
             **self.rates(chip, policy),
             seconds=round(seconds, 6),
             assumptions=tuple(policy.assumptions),
@@ -297,11 +297,3 @@ def scores_of(
 
 def _outcomes(logits: Float32s, labels: NDArray[Any]) -> Outcomes:
     return Outcomes(labels.astype(np.int32), metrics.predict(logits), metrics.margins(logits))
-
-
-def _peak(chip: Chip, policy: Policy) -> dict[str, Any]:
-    try:
-        peak = chip.peak(policy.operand_format)
-    except UnsupportedFormat as error:
-        return {"peak_tops": None, "peak_unit": None, "peak_source": str(error)}
-    return {"peak_tops": peak.tera, "peak_unit": peak.unit, "peak_source": peak.source}

@@ -1,4 +1,4 @@
-"""The rate columns of a sweep: what the model under a policy reaches on a chip."""
+"""The rate columns of a sweep: peak, and what the model under a policy reaches on a chip."""
 
 import copy
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from halfulp.engines import UnsupportedFormat
 from halfulp.engines.chips import Chip
 from halfulp.quant import Policy
 from halfulp.study.architectures import survey_of
 from halfulp.study.calibrated import shipped
 from halfulp.study.instances import INSTANCES, SMALLEST
 from halfulp.study.rates import MEASURED_POLICY, rate_of
-from halfulp.study.rates_data import Offer
 
 #: Of the forward that is rated: what a service does that answers one question.
 BATCH, TOKENS = 1, 128
@@ -52,19 +52,27 @@ def rate_columns(
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         text = f"none: without data the model does not run ({type(error).__name__}: {error})"
         return {**dict.fromkeys(COLUMNS), "rate_source": text}
-    offer = Offer(rate, rate, INSTANCES[SMALLEST[chip.key]])
-    row = offer.as_json()
+    if rate.calibrated is None:
+        return {**dict.fromkeys(COLUMNS), "rate_source": "none: no measurement is of this chip"}
+    estimate, instance = rate.calibrated, INSTANCES[SMALLEST[chip.key]]
+    price = instance.price()
     beyond = "" if policy.name == MEASURED_POLICY else f"; measurements are of {MEASURED_POLICY}"
     source = (
         f"batch {BATCH}, {TOKENS} tokens, one core; calibrated for the compiler of"
-        f" {row['era']}{beyond}; {offer.instance.name}, {row['price_source']}"
+        f" {estimate.era}{beyond}; {instance.name}, {price.source}, {price.as_of}"
     )
-    return {
-        "latency_ms": row["calibrated_ms"],
-        "latency_low_ms": row["calibrated_low_ms"],
-        "latency_high_ms": row["calibrated_high_ms"],
-        "roofline_ms": row["roofline_ms"],
-        "sequences_per_s": row["sequences_per_s"],
-        "usd_per_million": row["usd_per_million"],
-        "rate_source": source,
-    }
+    latencies = estimate.seconds, estimate.low, estimate.high, rate.roofline_s
+    values = (
+        *(seconds * 1e3 for seconds in latencies),
+        *(rate.sequences_per_s, instance.usd(rate.latency_s) / BATCH * 1e6),
+    )
+    return {**dict(zip(COLUMNS, values, strict=True)), "rate_source": source}
+
+
+def peak_columns(chip: Chip, policy: Policy) -> dict[str, Any]:
+    """What the chip's data sheet allows the policy's operands, or why it says nothing."""
+    try:
+        peak = chip.peak(policy.operand_format)
+    except UnsupportedFormat as error:
+        return {"peak_tops": None, "peak_unit": None, "peak_source": str(error)}
+    return {"peak_tops": peak.tera, "peak_unit": peak.unit, "peak_source": peak.source}

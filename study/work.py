@@ -122,10 +122,6 @@ class Work:
         return sum(operation.spilled for operation in self.operations)
 
     @cached_property
-    def linked(self) -> int:
-        return sum(operation.linked for operation in self.operations)
-
-    @cached_property
     def hops(self) -> int:
         return sum(operation.hops for operation in self.operations)
 

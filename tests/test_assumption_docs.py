@@ -1,9 +1,7 @@
 """docs/numerics.md says what every assumption changes; its tables are those of the record."""
 
-import importlib.util
 import json
 import re
-import sys
 from typing import Any
 
 import numpy as np
@@ -15,20 +13,9 @@ from halfulp.quant import POLICIES
 from tests.quant.tiny import emulated, inputs, tiny
 from tests.study.workloads import workload
 from tests.test_docs import NUMERICS, table
-from tests.tree import ROOT
+from tests.tree import script
 
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("assumptions", ROOT / "docs/assumptions.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # where dataclasses look for the types of their fields
-    sys.modules["assumptions"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ASSUMPTIONS = _module()
+ASSUMPTIONS = script("docs/assumptions.py")
 RUNS = ASSUMPTIONS.recorded()
 MEASURED = {one["question"] for run in RUNS for one in run["found"]}
 QUESTION = re.compile(r"`([A-Za-z0-9 ]+)`")

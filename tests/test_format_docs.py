@@ -1,6 +1,5 @@
 """docs/formats.md and docs/rounding.md say what the code does, and their pictures can be made."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from halfulp.dtypes import (
     round_to,
 )
 from tests.test_docs import blocks, table
-from tests.tree import ROOT
+from tests.tree import ROOT, script
 
 PAGES = {
     name: (ROOT / "docs" / name).read_text(encoding="utf-8")
@@ -117,17 +116,9 @@ def test_the_policies_of_others_are_those_of_the_code() -> None:
         assert source == other.source
 
 
-def _pictures() -> Any:
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs/pictures.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_every_picture_is_shown_and_small() -> None:
     shown = re.findall(r"!\[[^\]]+\]\(([\w.]+)\)", PAGE + ROUNDING)
-    pictures = _pictures().PICTURES
+    pictures = script("docs/pictures.py").PICTURES
     assert sorted(shown) == sorted(pictures)
     for name in pictures:
         data = (ROOT / "docs" / name).read_bytes()
@@ -135,7 +126,7 @@ def test_every_picture_is_shown_and_small() -> None:
 
 
 def test_every_picture_can_be_drawn_again() -> None:
-    module = _pictures()
+    module = script("docs/pictures.py")
     for draw in module.PICTURES.values():
         assert all(axes.lines or axes.collections or axes.patches for axes in draw().axes)
     values = module.finite_values(E4M3)

@@ -1,6 +1,5 @@
 """docs/functions.md prints what it says, and its tables are those of the records."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -15,7 +14,7 @@ from halfulp.dtypes import round_to
 from halfulp.engines import Activation, functions
 from halfulp.engines.hard_inputs import HARD_INPUTS
 from tests.test_docs import table
-from tests.tree import ROOT
+from tests.tree import ROOT, script
 
 TEXT = (ROOT / "docs/functions.md").read_text(encoding="utf-8")
 VERIFIED: list[dict[str, Any]] = json.loads(
@@ -23,16 +22,7 @@ VERIFIED: list[dict[str, Any]] = json.loads(
 )
 
 
-def _effects() -> Any:
-    place = ROOT / "docs/function_effects.py"
-    spec = importlib.util.spec_from_file_location("function_effects", place)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-EFFECTS = _effects()
+EFFECTS = script("docs/function_effects.py")
 
 
 @pytest.mark.parametrize("number", range(2))

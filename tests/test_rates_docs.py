@@ -1,30 +1,20 @@
 """docs/rates.md has the tables of the code; its example runs, its example of a file is read."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from matplotlib.image import imread
 
 from halfulp.study.included import include
 from tests.test_docs import blocks
-from tests.tree import ROOT
+from tests.tree import ROOT, script
 
 TEXT = (ROOT / "docs/rates.md").read_text(encoding="utf-8")
 
 
-def _tables() -> Any:
-    spec = importlib.util.spec_from_file_location("rates_tables", ROOT / "docs/rates_tables.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLES = _tables()
+TABLES = script("docs/rates_tables.py")
 
 
 @pytest.mark.parametrize("name", ["calibration", "announced", "unread"])

@@ -1,8 +1,11 @@
 """The files of the project, for tests about the tree itself."""
 
+import importlib.util
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("dtypes", "engines", "quant", "study")  # each may import itself and those before it
@@ -21,6 +24,18 @@ def project_files() -> tuple[Path, ...]:
     else:
         found = [path for path in ROOT.rglob("*") if not _is_made(path.relative_to(ROOT))]
     return tuple(sorted(path for path in found if path.is_file()))
+
+
+def script(name: str) -> ModuleType:
+    """A script that is no part of the package, such as docs/pictures.py, as a module."""
+    place = ROOT / name
+    spec = importlib.util.spec_from_file_location(place.stem, place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # where dataclasses look for the types of their fields
+    sys.modules[place.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _is_made(path: Path) -> bool:

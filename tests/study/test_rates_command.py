@@ -71,6 +71,13 @@ def test_the_announcement(tmp_path: Path) -> None:
     assert all(names <= set(row) for row in data["rows"])
 
 
+def test_what_was_chosen_of_an_architecture_is_said(tmp_path: Path) -> None:
+    kept = tmp_path / "rates.json"
+    assert "GELU by tanh as one function (assumed" in good("albert-base", "--json", kept)
+    (offer,) = data_of(kept)["offers"]
+    assert "assumed: the compiler finds it" in offer["note"]
+
+
 def test_the_calibration() -> None:
     text = good("--calibration")
     assert "configuration left out" in text and "launch_s" in text and "NeuronCore-v1" in text
