@@ -199,7 +199,7 @@ class TensorEngine:
         path: Datapath, out: Any,
     ) -> Counts:  # fmt: skip
         """Into `out`, by the kernels of this path. Returns what the casts changed."""
-        if is_outline(a, out):
+        if is_outline(a, b.high if isinstance(b, Packed) else b):
             return NO_COUNTS
         if isinstance(b, Packed):
             b = fit(b, path.passes)

@@ -38,7 +38,7 @@ def _attend(run: Run, q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float)
     else:
         scores = run.result(vector.tensor_scalar, scores, scale, "multiply")
         weights = softmax(run, scores, mask)
-    values, place = array(v), None if q.is_meta else _place(q, v)
+    values, place = array(v), None if q.is_meta or v.is_meta else _place(q, v)
     if not plan.scaled_results:
         return as_tensor(product(run, weights, values, out, place=place))
     result = run.cast(product(run, weights, values, FP32), plan)

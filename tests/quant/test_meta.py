@@ -187,6 +187,21 @@ def test_data_that_meets_no_data_leaves_none() -> None:
     assert [record.instruction for record in emulation.ledger.records][-1] == "layernorm"
 
 
+def test_an_operand_without_data_is_not_read_whatever_the_others_are() -> None:
+    a, b, out = np.ones((3, 4), np.float32), outline((4, 2)), np.full((3, 2), 7, np.float32)
+    tensor = NEURONCORE_V2.tensor
+    assert is_outline(tensor.matmul(a, b, a_format="bf16"))
+    # memory that is given stays as it was
+    for right in (b, tensor.pack(b, "bf16")):
+        tensor.matmul(a, right, a_format="bf16", out=out)
+    assert (out == 7).all()
+    q, k, v = heads(1.0)
+    module = Attention(False).eval()
+    module.register_buffer("nothing", torch.empty(1, device="meta"))
+    with emulate(module, NEURONCORE_V2, named_policy("fp32")):
+        assert module(q, k, v.to("meta")).is_meta
+
+
 def test_a_custom_operator_is_not_called() -> None:
     called = []
 
