@@ -7,10 +7,12 @@ results are canonical: quiet, sign 0.
 from abc import ABC, abstractmethod
 from typing import Any
 
+from halfulp.dtypes.guards import Guard, Guards
 from halfulp.dtypes.lanes import BYTES, F32, I8, I16, I32, Lanes
 from halfulp.dtypes.loops import Body, Quick, lane_loop
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, SIGN32
 
+_LEAST_NORMAL = 0x00800000  # of float32: 2^-126
 Given = dict[str, Lanes]
 Bodies = tuple[Lanes, list[Lanes]]
 
@@ -170,36 +172,50 @@ def _on_spacing(magnitude: Lanes, given: Given) -> tuple[Lanes, Lanes, Lanes]:
     return binade, spacer, (magnitude.bits(F32) + spacer.bits(F32)).bits(I32)
 
 
-def quick_round(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+def quick_round(inputs: list[Lanes], given: Given) -> tuple[Guards, Lanes]:
     """As `round_lanes` where |x| < `ordinary`, in a third of the steps."""
     x = inputs[0]
     magnitude = x & MAGNITUDE32
     _, spacer, moved = _on_spacing(magnitude, given)
-    result = (moved.bits(F32) - spacer.bits(F32)).bits(I32)
-    return magnitude < given["ordinary"], result | (x & SIGN32)
+    size = moved.bits(F32) - spacer.bits(F32)
+    # one operation where masks of bits have three operands, and after the jump for certain
+    result = size.call("copysign", x.bits(F32)).bits(I32)
+    return [Guard(magnitude, given["ordinary"])], result
 
 
 def quick_encode(width: Any) -> Quick:
     """As `encoding(Nearest, width)` where |x| < `ordinary`, in half of the steps."""
 
-    def quick(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+    def quick(inputs: list[Lanes], given: Given) -> tuple[Guards, Lanes]:
         x = inputs[0]
         magnitude = x & MAGNITUDE32
         binade, spacer, moved = _on_spacing(magnitude, given)
         code = (moved - spacer) + ((binade - given["tiny"]) >> given["shift"])
         code = code | ((x >> 31) << given["sign_shift"])
-        return magnitude < given["ordinary"], code if width is I32 else code.convert("trunc", width)
+        code = code if width is I32 else code.convert("trunc", width)
+        return [Guard(magnitude, given["ordinary"])], code
 
     return quick
 
 
-def _quick_noise(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
-    """As rounding(_ByNoise) between the format's smallest normal value and its largest."""
+def _quick_noise(inputs: list[Lanes], given: Given) -> tuple[Guards, Lanes]:
+    """As rounding(_ByNoise) where |x| < `ordinary` and less than 32 bits are dropped.
+
+    What is dropped, as a fraction of 32 bits, and the noise add up to 1 and more, or they do not.
+    """
     x, noise = inputs
     magnitude = x & MAGNITUDE32
-    added = (noise << given["noise_left"]) >> given["noise_right"]
-    inside = (magnitude - given["tiny"]) < (given["ordinary"] - given["tiny"])
-    return (given["ordinary"] > given["tiny"]) & inside, (x + added) & given["mask"]
+    _, spacer, _ = _on_spacing(magnitude, given)
+    significand = (magnitude & 0x007FFFFF) | _LEAST_NORMAL
+    dropped = (given["deepest"] - (magnitude >> 23)).call("smax", given["shift"])
+    whole, noise = significand >> dropped, noise << given["noise_top"]
+    carries = ((significand << (dropped.like(32) - dropped)) + noise) < noise
+    whole = carries.where(whole + 1, whole)
+    size = (spacer + whole).bits(F32) - spacer.bits(F32)
+    # float32's subnormal numbers have no hidden bit, and wrap to more than any magnitude
+    inside = Guard(magnitude - _LEAST_NORMAL, given["ordinary_noise"])
+    guards = [inside, Guard(dropped, dropped.like(32))]
+    return guards, size.call("copysign", x.bits(F32)).bits(I32)
 
 
 def rounding(kind: type[Way]) -> Body:

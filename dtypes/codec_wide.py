@@ -18,9 +18,10 @@ from halfulp.dtypes.codec import (
     quick_round,
     rounding,
 )
+from halfulp.dtypes.guards import Guard, Guards
 from halfulp.dtypes.lanes import F32, F64, I8, I16, I32, I64, Lanes
 from halfulp.dtypes.loops import Body, Quick, lane_loop
-from halfulp.dtypes.parameters import MAGNITUDE32, MAGNITUDE64, NAMES32
+from halfulp.dtypes.parameters import MAGNITUDE32, MAGNITUDE64, NAMES32, SIGN32
 
 
 def rounded_to_odd(x: Lanes) -> Lanes:
@@ -56,17 +57,19 @@ def _quick_narrow(x: Lanes) -> Lanes:
 def _quickly(quick: Quick) -> Quick:
     """From float64, where `quick` serves the odd float32 and that is right."""
 
-    def wide(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
+    def wide(inputs: list[Lanes], given: Given) -> tuple[Guards, Lanes]:
         single = _quick_narrow(inputs[0])
-        ordinary, result = quick([single], given)
-        return ordinary & ((single & MAGNITUDE32) >= given["least_wide"]), result
+        guards, result = quick([single], given)
+        # what is less wraps to more than any magnitude
+        above = (single & MAGNITUDE32) - given["least_wide"]
+        return [*guards, Guard(above, above.like(SIGN32))], result
 
     return wide
 
 
-def _quick_round(inputs: list[Lanes], given: Given) -> tuple[Lanes, Lanes]:
-    ordinary, result = _quickly(quick_round)(inputs, given)
-    return ordinary, result.bits(F32).convert("fpext", F64).bits(I64)
+def _quick_round(inputs: list[Lanes], given: Given) -> tuple[Guards, Lanes]:
+    guards, result = _quickly(quick_round)(inputs, given)
+    return guards, result.bits(F32).convert("fpext", F64).bits(I64)
 
 
 def _round(kind: type[Way]) -> Body:

@@ -137,7 +137,7 @@ class Lanes:
         return self._of(getattr(self.builder, operation)(self.value, target))
 
     def call(self, name: str, *arguments: "Lanes | Number") -> "Lanes":
-        """An LLVM intrinsic on this type: fma, sqrt, umin, umax, smin, smax."""
+        """An LLVM intrinsic on this type: fma, sqrt, copysign, umin, umax, smin, smax."""
         kind = ir.FunctionType(self.value.type, [self.value.type] * (1 + len(arguments)))
         full_name = f"llvm.{name}.v{self.count}{_SUFFIX[self.kind]}"
         function = declare(self.builder.module, full_name, kind)

@@ -7,9 +7,9 @@ from typing import Any
 from llvmlite import ir
 
 from halfulp.dtypes.direction import Direction
+from halfulp.dtypes.guards import Guards, add_masks, mapped
 from halfulp.dtypes.lanes import (
     BYTES,
-    I1,
     I32,
     I64,
     Lanes,
@@ -50,41 +50,17 @@ def first_lanes(builder: ir.IRBuilder, used: ir.Value, lanes: int) -> Lanes:
     return Lanes(builder, numbers) < Lanes(builder, splat(builder, builder.trunc(used, I32), lanes))
 
 
-def add_masks(masks: Sequence[Lanes], sums: Sequence[Lanes]) -> list[Lanes]:
-    """The sums, one more in each lane where the mask is set."""
-    # a set mask is -1
-    return [total - mask.convert("sext", I32) for total, mask in zip(sums, masks, strict=True)]
-
-
-def unless_all(
-    builder: ir.IRBuilder, mask: Lanes, quick: Sequence[Lanes], slow: Callable[[], Sequence[Lanes]]
-) -> list[Lanes]:
-    """`quick` when every lane of the mask is set, else slow(), behind a jump."""
-    name = f"llvm.vector.reduce.and.v{mask.count}i1"
-    reduce = declare(builder.module, name, ir.FunctionType(I1, [mask.value.type]))
-    names = ("slow", "chosen")
-    rare, chosen = (builder.append_basic_block(name) for name in names)
-    before = builder.block
-    jump = builder.cbranch(builder.call(reduce, [mask.value]), chosen, rare)
-    jump.set_weights([1 << 10, 1])
-    builder.position_at_end(rare)
-    found = slow()
-    after = builder.block
-    builder.branch(chosen)
-    builder.position_at_end(chosen)
-    results = []
-    for usual, other in zip(quick, found, strict=True):
-        phi = builder.phi(usual.value.type)
-        phi.add_incoming(usual.value, before)
-        phi.add_incoming(other.value, after)
-        results.append(Lanes(builder, phi))
-    return results
-
-
 #: body(inputs, parameters) -> (output, masks whose set lanes are counted)
 Body = Callable[[list[Lanes], dict[str, Lanes]], tuple[Lanes, list[Lanes]]]
-#: quick(inputs, parameters) -> (lanes that the body would treat so and not count, their output)
-Quick = Callable[[list[Lanes], dict[str, Lanes]], tuple[Lanes, Lanes]]
+#: quick(inputs, parameters) -> (guards of lanes that the body would treat so and not count, output)
+Quick = Callable[[list[Lanes], dict[str, Lanes]], tuple[Guards, Lanes]]
+
+
+def load_all(
+    builder: ir.IRBuilder, places: Sequence[ir.Value], kinds: Sequence[Any], lanes: int
+) -> list[Lanes]:
+    """A vector of each kind, from the first places."""
+    return [load(builder, at, kind, lanes) for at, kind in zip(places, kinds, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -104,21 +80,6 @@ class _Loop:
     counted: int
     quick: Quick | None
 
-    def _step(
-        self, builder: ir.IRBuilder, given: list[Lanes], parameters: dict[str, Lanes],
-        sums: list[Lanes],
-    ) -> list[Lanes]:  # fmt: skip
-        """The output and the new counts of one vector."""
-
-        def whole() -> list[Lanes]:
-            result, masks = self.body(given, parameters)
-            return [result, *add_masks(masks, sums)]
-
-        if self.quick is None:
-            return whole()
-        ordinary, result = self.quick(given, parameters)
-        return unless_all(builder, ordinary, [result, *sums], whole)
-
     def _addresses(
         self, builder: ir.IRBuilder, bases: Sequence[ir.Value], index: ir.Value
     ) -> list[ir.Value]:
@@ -130,36 +91,40 @@ class _Loop:
 
     def whole(
         self, builder: ir.IRBuilder, bases: Sequence[ir.Value], parameters: dict[str, Lanes],
-        stop: ir.Value, streaming: bool,
+        bounds: tuple[ir.Value, ir.Value], vectors: int, sums: Sequence[Lanes], streaming: bool,
     ) -> list[Lanes]:  # fmt: skip
-        """Every full vector of [0, stop); returns the counts. The builder stands behind it."""
+        """From one bound to the other, `vectors` a turn, no element over; returns the counts.
+
+        The builder stands behind it.
+        """
         before = builder.block
         head, loop, rest = (builder.append_basic_block(name) for name in ("head", "loop", "rest"))
         builder.branch(head)
         builder.position_at_end(head)
         index = builder.phi(I64)
-        index.add_incoming(I64(0), before)
-        vector = ir.VectorType(I32, self.lanes)
-        sums = [builder.phi(vector) for _ in range(self.counted)]
-        for total in sums:
-            total.add_incoming(ir.Constant(vector, None), before)
-        builder.cbranch(builder.icmp_signed("<", index, stop), loop, rest)
+        index.add_incoming(bounds[0], before)
+        phis = [builder.phi(total.value.type) for total in sums]
+        for phi, total in zip(phis, sums, strict=True):
+            phi.add_incoming(total.value, before)
+        builder.cbranch(builder.icmp_signed("<", index, bounds[1]), loop, rest)
         builder.position_at_end(loop)
-        places = self._addresses(builder, bases, index)
-        given = [
-            load(builder, at, kind, self.lanes)
-            for at, kind in zip(places, self.inputs, strict=False)
-        ]
-        counts = [Lanes(builder, total) for total in sums]
-        result, *totals = self._step(builder, given, parameters, counts)
-        # one vector a turn: two streaming stores in a row took half as long again
-        store(builder, result, places[-1], streaming)
-        index.add_incoming(builder.add(index, I64(self.lanes)), builder.block)
-        for total, phi in zip(totals, sums, strict=True):
+        steps = [builder.add(index, I64(i * self.lanes)) for i in range(vectors)]
+        places = [self._addresses(builder, bases, step) for step in steps]
+        given = [load_all(builder, place, self.inputs, self.lanes) for place in places]
+        quick = self.quick
+        counts = [Lanes(builder, total) for total in phis]
+        results, totals = mapped(
+            builder, given, counts, lambda vector: self.body(vector, parameters),
+            None if quick is None else lambda vector: quick(vector, parameters),
+        )  # fmt: skip
+        for result, place in zip(results, places, strict=True):
+            store(builder, result, place[-1], streaming)
+        index.add_incoming(builder.add(index, I64(vectors * self.lanes)), builder.block)
+        for total, phi in zip(totals, phis, strict=True):
             phi.add_incoming(total.value, builder.block)
         builder.branch(head)
         builder.position_at_end(rest)
-        return [Lanes(builder, total) for total in sums]
+        return counts
 
     def tail(
         self, builder: ir.IRBuilder, bases: Sequence[ir.Value], parameters: dict[str, Lanes],
@@ -205,19 +170,30 @@ def lane_loop(
     round in `direction`, or with `directed` in that of the first parameter.
     """
     loop = _Loop(body, inputs, output, lanes, counted, quick)
+    # what little a quick way does, it does for 64 elements at a time
+    group = 1 if quick is None else max(1, 64 // lanes)
 
     def build(function: ir.Function) -> None:
         *bases, parameter_base, counts, n, streaming = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         given = load_parameters(builder, parameter_base, parameters, lanes)
-        whole = builder.sub(n, builder.srem(n, I64(lanes)))
+        whole, grouped = (
+            builder.sub(n, builder.srem(n, I64(lanes * vectors))) for vectors in (1, group)
+        )
         left = builder.sub(n, whole)
+        zero = [Lanes(builder, constant(I32, lanes, 0))] * counted
         blocks = (builder.append_basic_block(name) for name in ("fast", "plain", "tail", "end"))
         fast, plain, tail, end = blocks
         builder.cbranch(builder.icmp_signed("!=", streaming, I64(0)), fast, plain)
         for block, bypass in ((fast, True), (plain, False)):
             builder.position_at_end(block)
-            add_counts(builder, loop.whole(builder, bases, given, whole, bypass), counts)
+            # one vector a turn: two streaming stores in a row took half as long again
+            bound = I64(0) if bypass else grouped
+            sums = zero
+            if not bypass:
+                sums = loop.whole(builder, bases, given, (I64(0), bound), group, sums, bypass)
+            sums = loop.whole(builder, bases, given, (bound, whole), 1, sums, bypass)
+            add_counts(builder, sums, counts)
             if bypass:
                 builder.fence("seq_cst")
             builder.cbranch(builder.icmp_signed(">", left, I64(0)), tail, end)

@@ -118,6 +118,7 @@ NAMES32 = (
     "subnormal_scale", "least_signed", "most_signed", "added", "added_minus", "odd_bit",
     "half_unit", "overflow_minus", "overflow_code_minus", "scale", "noise_left", "noise_right",
     "noise_top", "noise_scale", "tiny", "raise", "ordinary", "vanishing", "least_wide",
+    "deepest", "ordinary_noise",
 )  # fmt: skip
 
 
@@ -139,6 +140,8 @@ def parameters32(
     tiny, raise, ordinary: magnitudes below `ordinary` are rounded, and coded, by one addition of
     max(x's power of two, tiny) times 2^(23 - mantissa_bits); tiny is the first normal value.
     vanishing: up to it they become zero. least_wide: below, a float64 may be no normal float32.
+    deepest: bits of the significand that the format lacks, were x's exponent field 0.
+    ordinary_noise: how far `ordinary` is from float32's least normal number.
     """
     values = _layout(fmt) | _outcomes(fmt, overflow, rounding, nan)
     values |= _steps(fmt, rounding) | _noise(fmt, random_bits)
@@ -244,6 +247,8 @@ def _noise(fmt: FloatFormat, random_bits: int) -> dict[str, int]:
         "noise_top": 32 - random_bits,
         "scale": bits32(2.0 ** min(fmt.mantissa_bits - fmt.emin, 127)),
         "noise_scale": bits32(2.0**random_bits),
+        "deepest": fmt.emin + 127 + shift,
+        "ordinary_noise": max(_ordinary(fmt) - 0x00800000, 0),
     }
 
 

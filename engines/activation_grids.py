@@ -4,8 +4,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from halfulp.dtypes.guards import passing, unless_all
 from halfulp.dtypes.lanes import F32, I32, Lanes
-from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32
 from halfulp.engines.activations import Activation
 from halfulp.engines.casts import COUNTS, float_cast, quick_cast
@@ -27,7 +27,8 @@ def _cast(x: Lanes, given: Given) -> tuple[Lanes, list[Lanes]]:
             finite = (x & MAGNITUDE32) < INF32
             as_it_is = builder.block
         with otherwise:
-            fits, rounded = quick_cast(x, given)
+            guards, rounded = quick_cast(x, given)
+            fits = passing(guards)
             rounding = builder.block
     both = [((finite, as_it_is), (fits, rounding)), ((x, as_it_is), (rounded, rounding))]
     ordinary, result = (_joined(*pair) for pair in both)

@@ -4,6 +4,7 @@ Every native of this module is a `lane_grid`; the masks that it counts are, in t
 """
 
 from halfulp.dtypes.codec import quick_round, round_lanes
+from halfulp.dtypes.guards import Guard, Guards
 from halfulp.dtypes.lanes import F32, I32, Lanes
 from halfulp.dtypes.parameters import INF32, MAGNITUDE32, NAMES32, NAN32, SIGN32
 from halfulp.engines.grid import lane_grid
@@ -103,24 +104,25 @@ def _evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:
     return float_cast(_sum_out(inputs), given)
 
 
-def quick_cast(x: Lanes, given: Given) -> tuple[Lanes, Lanes]:
-    """Lanes of which `float_cast` counts nothing, and their results."""
-    fits, result = quick_round([x], given)
-    magnitude = x & MAGNITUDE32
-    # not so small that it becomes zero
-    return fits & (magnitude.equals(0) | (magnitude > given["vanishing"])), result
+def quick_cast(x: Lanes, given: Given) -> tuple[Guards, Lanes]:
+    """Guards of lanes of which `float_cast` counts nothing, and their results."""
+    guards, result = quick_round([x], given)
+    # not so small that it becomes zero: numbers below 0 wrap, and those next to it are largest
+    small = Guard(x.like(0) - (x & MAGNITUDE32), x.like(0) - given["vanishing"])
+    return [*guards, small], result
 
 
-def _quick_operand(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
+def _quick_operand(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Guards, Lanes]:
     return quick_cast(_scaled(inputs[0], scale), given)
 
 
-def _quick_evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
+def _quick_evacuate(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Guards, Lanes]:
     return quick_cast(_sum_out(inputs), given)
 
 
-def _quick_canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Lanes, Lanes]:
-    return (inputs[0] & MAGNITUDE32) < INF32, inputs[0]
+def _quick_canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> tuple[Guards, Lanes]:
+    x = inputs[0]
+    return [Guard(x & MAGNITUDE32, x.like(INF32))], x
 
 
 def _canonical(inputs: list[Lanes], given: Given, scale: Lanes) -> Result:

@@ -10,8 +10,8 @@ from math import inf
 
 from llvmlite import ir
 
+from halfulp.dtypes.guards import unless_all
 from halfulp.dtypes.lanes import F32, F64, I32, Lanes
-from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.parameters import MAGNITUDE32, SIGN32, bits32
 from halfulp.engines import error_functions, exponentials, logarithms, trigonometry
 from halfulp.engines.activations import EXACT, Activation

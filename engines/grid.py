@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from halfulp.dtypes.guards import Guards, add_masks, mapped
 from halfulp.dtypes.lanes import (
     BYTES,
     F32,
@@ -22,26 +23,29 @@ from halfulp.dtypes.lanes import (
     splat,
     store,
 )
-from halfulp.dtypes.loops import add_counts, add_masks, copy_lanes, first_lanes, unless_all
+from halfulp.dtypes.loops import add_counts, copy_lanes, first_lanes, load_all
 from halfulp.dtypes.natives import native
 
 LANES = 16
 #: body(inputs, parameters, scale) -> (output, masks whose set lanes are counted)
 GridBody = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Lanes, list[Lanes]]]
-#: quick(inputs, parameters, scale) -> (lanes that the body would treat so and not count, output)
-GridQuick = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Lanes, Lanes]]
+#: quick(inputs, parameters, scale) -> (guards of lanes that the body would treat so and not count,
+#: output)
+GridQuick = Callable[[list[Lanes], dict[str, Lanes], Lanes], tuple[Guards, Lanes]]
+_GROUP = 4  # vectors that go the quick way together
 
 
 class Counter:
-    """A loop over [0, stop) in steps: the builder stands in its body until `close`.
+    """A loop over [start, stop) in steps: the builder stands in its body until `close`.
 
     index   of this turn
     sums    vectors that each turn hands to the next
     """
 
     def __init__(
-        self, builder: ir.IRBuilder, stop: ir.Value, step: int, sums: Sequence[Lanes] = ()
-    ) -> None:
+        self, builder: ir.IRBuilder, stop: ir.Value, step: int, sums: Sequence[Lanes] = (), *,
+        start: ir.Value | None = None,
+    ) -> None:  # fmt: skip
         self.builder, self.stop, self.step = builder, stop, step
         before = builder.block
         names = ("head", "loop", "rest")
@@ -49,7 +53,7 @@ class Counter:
         builder.branch(self.head)
         builder.position_at_end(self.head)
         self.index = builder.phi(I64)
-        self.index.add_incoming(I64(0), before)
+        self.index.add_incoming(start or I64(0), before)
         self.phis = [builder.phi(total.value.type) for total in sums]
         for phi, total in zip(self.phis, sums, strict=True):
             phi.add_incoming(total.value, before)
@@ -103,24 +107,20 @@ class _Row:
 
     def whole(
         self, builder: ir.IRBuilder, places: Sequence[ir.Value], given: dict[str, Lanes],
-        scale: Lanes, stop: ir.Value, sums: Sequence[Lanes],
+        scale: Lanes, bounds: tuple[ir.Value, ir.Value], vectors: int, sums: Sequence[Lanes],
     ) -> list[Lanes]:  # fmt: skip
-        """Every full vector of [0, stop); returns the counts."""
-        loop = Counter(builder, stop, LANES, sums)
-        at = self._at(builder, places, loop.index)
-        pairs = zip(at, self.inputs, strict=False)
-        loaded = [load(builder, place, kind, LANES) for place, kind in pairs]
-
-        def whole() -> list[Lanes]:
-            result, masks = self.body(loaded, given, scale)
-            return [result, *add_masks(masks, loop.sums)]
-
-        if self.quick is None:
-            result, *counts = whole()
-        else:
-            ordinary, quick = self.quick(loaded, given, scale)
-            result, *counts = unless_all(builder, ordinary, [quick, *loop.sums], whole)
-        store(builder, result, at[-1])
+        """From one bound to the other, `vectors` a turn, no element over; returns the counts."""
+        loop = Counter(builder, bounds[1], vectors * LANES, sums, start=bounds[0])
+        steps = [builder.add(loop.index, I64(i * LANES)) for i in range(vectors)]
+        at = [self._at(builder, places, step) for step in steps]
+        loaded = [load_all(builder, one, self.inputs, LANES) for one in at]
+        quick = self.quick
+        results, counts = mapped(
+            builder, loaded, loop.sums, lambda vector: self.body(vector, given, scale),
+            None if quick is None else lambda vector: quick(vector, given, scale),
+        )  # fmt: skip
+        for result, one in zip(results, at, strict=True):
+            store(builder, result, one[-1])
         return loop.close(counts)
 
     def rest(
@@ -158,6 +158,8 @@ def lane_grid(
     With `at_address` it takes the address of all of these alone, and needs no `begin_exact`.
     """
     row = _Row(body, inputs, output, quick)
+    most = _GROUP if width is None else width // LANES
+    group = 1 if quick is None else min(_GROUP, most)
     arguments = 2 * len(inputs) + 7
 
     def build(function: ir.Function) -> None:
@@ -175,8 +177,13 @@ def lane_grid(
         loop = Counter(builder, rows, 1, zero)
         pairs = zip(bases, strides, strict=True)
         places = [offset(builder, base, loop.index, stride) for base, stride in pairs]
-        whole = builder.sub(columns, builder.srem(columns, I64(LANES)))
-        sums = row.whole(builder, places, given, scale, whole, loop.sums)
+        whole, grouped = (
+            builder.sub(columns, builder.srem(columns, I64(LANES * vectors)))
+            for vectors in (1, group)
+        )
+        sums: Sequence[Lanes] = loop.sums
+        for bounds, vectors in (((I64(0), grouped), group), ((grouped, whole), 1)):
+            sums = row.whole(builder, places, given, scale, bounds, vectors, sums)
         sums = row.rest(builder, places, given, scale, whole, columns, sums, buffers)
         add_counts(builder, loop.close(sums), counts)
         builder.ret_void()

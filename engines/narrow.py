@@ -11,8 +11,8 @@ from typing import Any
 from llvmlite import ir
 
 from halfulp.dtypes.direction import Direction
+from halfulp.dtypes.guards import unless_all
 from halfulp.dtypes.lanes import F32, F64, I32, I64, Lanes, load, splat, store
-from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.natives import native
 from halfulp.dtypes.parameters import MAGNITUDE32
 from halfulp.engines.grid import Counter

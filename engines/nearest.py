@@ -10,8 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from halfulp.dtypes.guards import unless_all
 from halfulp.dtypes.lanes import F32, I1, I32, I64, Lanes
-from halfulp.dtypes.loops import unless_all
 from halfulp.engines.grid import Counter
 
 _HALF, _SPARE = 1 << 28, (1 << 29) - 1  # of the 29 bits that float64 has more

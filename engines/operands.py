@@ -145,4 +145,10 @@ class Counters:
 
     def total(self, groups: int = 1) -> Counts:
         """The sum over all pieces and over their first groups."""
-        return self.values[:, :groups].sum((0, 1))
+        # additions of four numbers take a fifth of the time of numpy's sum over axes
+        found: Counts = self.values[0, 0]
+        for piece in range(len(self.values)):
+            for group in range(groups):
+                if piece or group:
+                    found = found + self.values[piece, group]
+        return found

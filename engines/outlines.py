@@ -37,7 +37,10 @@ def mask_outline(shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
 def is_outline(*arrays: npt.NDArray[Any]) -> bool:
     """Whether one of these has no data."""
-    return any(not x.flags.writeable and address(x) in _PLACES for x in arrays)
+    for x in arrays:  # a loop: the question is asked several times a product
+        if not x.flags.writeable and address(x) in _PLACES:
+            return True
+    return False
 
 
 def result_of(

@@ -107,7 +107,7 @@ class Exit:
             return self
         return replace(self, multiplier=self.multiplier[columns], bias=self.bias[columns])
 
-    @property
+    @functools.cached_property
     def arguments(self) -> tuple[int, int, int, int]:
         """What the kernels take."""
         given = float_parameters(self.fmt)[1]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
+from halfulp.dtypes.guards import add_masks
 from halfulp.dtypes.lanes import F32, I32, I64, Lanes, constant, load, splat, store
-from halfulp.dtypes.loops import add_counts, add_masks, first_lanes
+from halfulp.dtypes.loops import add_counts, first_lanes
 from halfulp.dtypes.natives import native
 from halfulp.engines.activations import Activation
 from halfulp.engines.function_lanes import apply

@@ -12,8 +12,8 @@ from typing import Any
 from llvmlite import ir
 
 from halfulp.dtypes.direction import Direction
+from halfulp.dtypes.guards import unless_all
 from halfulp.dtypes.lanes import F64, I64, Lanes, constant, declare, load, store
-from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.natives import native
 from halfulp.engines.grid import Counter
 from halfulp.engines.wide import (

@@ -34,6 +34,7 @@ from halfulp.engines.products import (
 from halfulp.engines.systolic import PSUM_RAW
 from halfulp.engines.tensor_operands import (
     extent,
+    is_vector,
     open_left,
     open_psum,
     open_right,
@@ -160,7 +161,7 @@ class TensorEngine:
         b_fmt = right_format(b, b_format, a_fmt)
         path = self.path(a_fmt, b_fmt)
         first = scale_of(a_scale, "a_scale")
-        second = 1.0 if np.ndim(b_scale) else scale_of(b_scale, "b_scale")
+        second = 1.0 if is_vector(b_scale) else scale_of(b_scale, "b_scale")
         right = open_right(b, b_fmt, b_scale, transpose_b)
         left, give = open_left(a, a_fmt, first, right, path)
         lead, depth, width = extent(right, transpose_b)
@@ -173,7 +174,7 @@ class TensorEngine:
         raw = exit_.psum == PSUM_RAW
         shape = (*batch, left.shape[-2], width)
         dtype = np.dtype(np.int32 if raw else np.float32)
-        once = np.ndim(b_scale) or prod(lead) == 1
+        once = is_vector(b_scale) or prod(lead) == 1
         gaps = not isinstance(right, Packed) and not once and len(batch) <= 2
         known = right.high if isinstance(right, Packed) else right
         if out is None:
@@ -212,7 +213,7 @@ class TensorEngine:
     def _pack_once(self, b: Floats, fmt: Format, scale: Any, transposed: bool) -> Packed:
         """A right operand that is one matrix, whatever its leading axes."""
         flat = b.reshape(b.shape[-2:]) if prod(b.shape[:-2]) == 1 else b
-        if np.ndim(scale) and flat.ndim > 2:
+        if is_vector(scale) and flat.ndim > 2:
             raise ValueError("b_scale of shape (N,) needs a two-dimensional b")
         passes = self.path(fmt, fmt).passes
         return pack_scaled(flat, fmt, passes, scale, transposed, "b_scale")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from halfulp.engines.core import NeuronCore
 
 _NOTHING = np.zeros(1, np.float32)
+#: Sums that leave as they are: floats, and integers.
+_PLAIN, _RAW = (Exit(psum, _NOTHING, _NOTHING, FP32) for psum in (PSUM_PLAIN, PSUM_RAW))
 
 
 def right_format(b: Any, b_format: Format | str | None, a_format: Format) -> Format:
@@ -49,7 +51,7 @@ def open_right(b: Any, fmt: Format, scale: Any, transposed: bool) -> Packed | Fl
     if isinstance(b, Packed):
         if b.fmt != fmt:
             raise ValueError(f"b is packed as {b.fmt.name}; b_format={fmt.name} must be the same")
-        if transposed or np.ndim(scale) or scale != 1.0:
+        if transposed or is_vector(scale) or scale != 1.0:
             raise ValueError(
                 "b is packed: pack() took its scale and its order;"
                 " leave b_scale and transpose_b away"
@@ -80,12 +82,17 @@ def way_out(
     result = as_float_format(out_format, "out_format")
     core.check_result(result)
     if rescale is None and bias is None and result == FP32:
-        return Exit(PSUM_RAW if path.integer else PSUM_PLAIN, _NOTHING, _NOTHING, FP32)
+        return _RAW if path.integer else _PLAIN
     multiplier = column_vector(1.0 if rescale is None else rescale, width, "rescale")
     # x + -0 is x, also for -0
     shift = column_vector(-0.0 if bias is None else bias, width, "bias")
     psum = PSUM_INTEGER if path.integer else PSUM_FLOAT
     return Exit(psum, multiplier, shift, result)
+
+
+def is_vector(scale: Any) -> bool:
+    """Whether these are several scales."""
+    return type(scale) is not float and np.ndim(scale) > 0
 
 
 def scale_of(x: Any, name: str) -> float:
@@ -95,7 +102,7 @@ def scale_of(x: Any, name: str) -> float:
     """
     if type(x) is float:
         return x
-    if np.ndim(x):
+    if is_vector(x):
         raise ValueError(f"{name} has shape {tuple(np.shape(x))}; needed: one number")
     try:
         if not isinstance(x, str):
@@ -113,7 +120,7 @@ def pack_scaled(
     Raises TypeError, ValueError for other scales, under their `name`.
     """
     factor = 1.0
-    if np.ndim(scale):
+    if is_vector(scale):
         vector = column_vector(scale, b.shape[0 if transposed else 1], name)
         b, _ = combine(b, vector[:, None] if transposed else vector, AluOp.MULTIPLY, FP32)
     else:

@@ -13,8 +13,8 @@ from typing import Any
 from llvmlite import ir
 
 from halfulp.dtypes.codec64 import Parts, power_of_two
+from halfulp.dtypes.guards import unless_all
 from halfulp.dtypes.lanes import F64, I32, I64, Lanes, load, splat
-from halfulp.dtypes.loops import unless_all
 from halfulp.dtypes.parameters import MAGNITUDE64
 from halfulp.engines.grid import Counter, offset
 

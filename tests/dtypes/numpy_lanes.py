@@ -258,4 +258,5 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "smax": lambda a, b: np.maximum(_signed(a), _signed(b)).view(a.dtype),
     "fma": fma,
     "sqrt": np.sqrt,
+    "copysign": np.copysign,
 }

@@ -41,7 +41,9 @@ _SCALES = _of("test_blocks.py", "test_scales_are_exact_at_every_exponent")
 _QUOTIENTS = _of("test_blocks.py", "test_quotients_are_exact_beside_every_tie")
 _SPECIAL = _of("test_blocks.py", "test_special_blocks_are_as_documented")
 
-_ONE_BIT_DRAWS = _of("test_stochastic.py", "test_each_draw_is_that_of_the_reference", "cfp8(1,6)")
+_ONE_VALUE_DRAWS = _of(
+    "test_stochastic.py", "test_a_vector_of_one_value_and_one_draw_gives_what_they_give", "e4m3"
+)
 _VECTORS = "test_a_vector_of_one_value_gives_what_the_value_gives"
 _VECTOR, _VECTOR_BF16, _VECTOR_SMALL = (
     _of("test_cast.py", _VECTORS, name) for name in ("e4m3", "bf16", "e4m3fnuz")
@@ -67,12 +69,25 @@ PLANTED = (
         _VECTOR_SMALL,
     ),
     Planted(
-        "quick noise where there is no normal number", "codec.py",
-        '(given["ordinary"] > given["tiny"]) & inside', "inside", _ONE_BIT_DRAWS,
+        "quick noise where nothing of a number is left", "codec.py",
+        "guards = [inside, Guard(dropped, dropped.like(32))]", "guards = [inside]",
+        _ONE_VALUE_DRAWS,
+    ),
+    Planted(
+        "quick noise where a number overflows", "codec.py",
+        "given[\"ordinary_noise\"])", "dropped.like(INF32))", _ONE_VALUE_DRAWS,
     ),
     Planted(
         "the quick way from float64 takes float32's subnormal numbers", "codec_wide.py",
-        '& ((single & MAGNITUDE32) >= given["least_wide"])', "", _VECTOR_BF16,
+        "[*guards, Guard(above, above.like(SIGN32))]", "guards", _VECTOR_BF16,
+    ),
+    Planted(
+        "the first of several vectors is asked for all", "guards.py",
+        "[guard.number for guard in same])", "[same[0].number])", _ROUNDED,
+    ),
+    Planted(
+        "half of the lanes are asked for all", "guards.py",
+        'low.call("umax", high)', "low", _BOUNDARIES,
     ),
     Planted(
         "a tie without its parity", "codec.py",
@@ -169,8 +184,8 @@ PLANTED = (
     ),
     Planted(
         "the loop turns once too often", "loops.py",
-        'builder.cbranch(builder.icmp_signed("<", index, stop), loop, rest)',
-        'builder.cbranch(builder.icmp_signed("<=", index, stop), loop, rest)', _LENGTHS,
+        'builder.cbranch(builder.icmp_signed("<", index, bounds[1]), loop, rest)',
+        'builder.cbranch(builder.icmp_signed("<=", index, bounds[1]), loop, rest)', _LENGTHS,
     ),
     Planted(
         "a comparison of integers minds the sign", "lanes.py",

@@ -112,6 +112,27 @@ def test_each_draw_is_that_of_the_reference(fmt: FloatFormat) -> None:
             assert np.array_equal(bits_of(values), bits_of(values_of(codes, fmt).astype(x.dtype)))
 
 
+@pytest.mark.parametrize("fmt", EVERY_FLOAT.values(), ids=str)
+def test_a_vector_of_one_value_and_one_draw_gives_what_they_give(fmt: FloatFormat) -> None:
+    # a kernel has a quicker way for vectors of which little is dropped
+    rng = np.random.default_rng(3)
+    small = [1.5 * 2.0 ** (fmt.emin - fmt.mantissa_bits - depth) for depth in range(-2, 36)]
+    chosen = rng.choice(float32_boundaries(fmt), 40)
+    large = [fmt.max, -min(2 * fmt.max, 3e38), np.inf, -np.inf, np.nan]
+    points = np.array([*chosen, *small, *large, 0.0, -0.0, 2.0**-149, -(2.0**-127)], np.float32)
+    for bits in (32, 9):
+        for draw in (0, 1, 1 << (bits - 1), (1 << bits) - 1, int(rng.integers(1 << bits))):
+            x = np.repeat(points, 64)
+            random, noise = GivenBits(np.full(x.size, draw), bits), Noise(draw, bits)
+            codes = [
+                nearest_code(number, fmt, "stochastic", nan="max", noise=noise)
+                for number in points.tolist()
+            ]
+            wanted = values_of(np.array(codes).astype(fmt.code_dtype), fmt).astype(np.float32)
+            got = round_to(x, fmt, rounding="stochastic", nan="max", random=random)
+            assert np.array_equal(bits_of(got), np.repeat(bits_of(wanted), 64)), (bits, draw)
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     before = get_num_threads()

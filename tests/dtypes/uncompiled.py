@@ -21,6 +21,7 @@ import halfulp.dtypes as layer
 from halfulp.dtypes import block_loops, loops, natives, threads
 from halfulp.dtypes.block_layout import LANES
 from halfulp.dtypes.direction import Direction
+from halfulp.dtypes.guards import passing
 from halfulp.dtypes.jit import Kernel
 from tests.dtypes.numpy_lanes import TYPES, NumpyLanes
 
@@ -63,7 +64,8 @@ def _lane_loop(
         values = _given(place, parameters, way)
         result, masks = body(given, values)
         if quick is not None:  # in each lane, while a compiled loop asks for all of a vector
-            ordinary, same = quick(given, values)
+            guards, same = quick(given, values)
+            ordinary: Any = passing(guards)
             assert (same.array == result.array)[ordinary.array].all()
             result = ordinary.where(same, result)
         memory(target, TYPES[output], n)[...] = result.array
