@@ -28,8 +28,8 @@ from halfulp.dtypes.jit import kernel
 from halfulp.dtypes.natives import unpack
 from halfulp.dtypes.philox import GROUP, PAIR, philox
 
-#: Elements that are given their noise at a time: few, so that memory is busy while noise is made.
-CHUNK = 512
+#: Elements that are given their noise at a time: 4 KiB of scratch memory, and the work is even.
+CHUNK = 1024
 
 
 @kernel
