@@ -106,66 +106,58 @@ def _run_odd_encode32(arguments: int) -> None:
 
 @kernel
 def _run_noise_round(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_round_loop((source, noise, target, given, 0, count, streaming))
+        noise_round_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 4 * start
-        noise_round_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
+        noise_round_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel
 def _run_noise_encode8(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_encode8_loop((source, noise, target, given, 0, count, streaming))
+        noise_encode8_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + start
-        noise_encode8_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
+        noise_encode8_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel
 def _run_noise_encode16(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_encode16_loop((source, noise, target, given, 0, count, streaming))
+        noise_encode16_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 2 * start
-        noise_encode16_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
+        noise_encode16_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel
 def _run_noise_encode32(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_encode32_loop((source, noise, target, given, 0, count, streaming))
+        noise_encode32_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 4 * start
-        noise_encode32_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, streaming))
+        noise_encode32_loop((source + 4 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel

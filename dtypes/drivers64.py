@@ -20,56 +20,44 @@ from halfulp.dtypes.philox import GROUP, PAIR, philox
 
 @kernel
 def _run_noise_encode64_8(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_encode64_8_loop((source, noise, target, given, 0, count, streaming))
+        noise_encode64_8_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + start
-        noise_encode64_8_loop(
-            (source + 8 * start, scratch + 4 * lead, place, given, 0, n, streaming)
-        )
+        noise_encode64_8_loop((source + 8 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel
 def _run_noise_encode64_16(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_encode64_16_loop((source, noise, target, given, 0, count, streaming))
+        noise_encode64_16_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 2 * start
-        noise_encode64_16_loop(
-            (source + 8 * start, scratch + 4 * lead, place, given, 0, n, streaming)
-        )
+        noise_encode64_16_loop((source + 8 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel
 def _run_noise_encode64_32(arguments: int) -> None:
-    source, target, given, count, streaming, noise, first, seed, step, drop, scratch = unpack(
-        arguments, 11
-    )
+    source, target, given, count, noise, first, seed, step, drop, scratch = unpack(arguments, 10)
     if noise != 0:
-        noise_encode64_32_loop((source, noise, target, given, 0, count, streaming))
+        noise_encode64_32_loop((source, noise, target, given, 0, count, 0))
         return
     lead = first % GROUP
     for start in range(0, count, CHUNK):
         n = min(CHUNK, count - start)
         philox((scratch, (first + start) // GROUP, (lead + n + PAIR - 1) // PAIR, seed, step, drop))
         place = target + 4 * start
-        noise_encode64_32_loop(
-            (source + 8 * start, scratch + 4 * lead, place, given, 0, n, streaming)
-        )
+        noise_encode64_32_loop((source + 8 * start, scratch + 4 * lead, place, given, 0, n, 0))
 
 
 @kernel

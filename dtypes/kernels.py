@@ -193,5 +193,5 @@ def _run_with_noise(
             assert isinstance(random, Philox)
             words = signed64(random.seed), signed64(random.step)
             counter = (random.start + a, *words, 32 - random.random_bits)
-        parts.append((*places, parameters, b - a, 0, noise, *counter))
+        parts.append((*places, parameters, b - a, noise, *counter))
     parallel(driver, parts)
