@@ -15,7 +15,6 @@ from halfulp.dtypes.lanes import (
     I32,
     I64,
     Lanes,
-    declare,
     load,
     load_parameters,
     splat,
@@ -66,11 +65,6 @@ def maxima_loop(name: str, kind: Any) -> Any:
         source, maxima, blocks, vectors = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         vector = ir.VectorType(kind, LANES)
-        largest = declare(
-            builder.module,
-            f"llvm.vector.reduce.umax.v{LANES}i{8 * size}",
-            ir.FunctionType(kind, [vector]),
-        )
 
         def one_block(block: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
             first = builder.mul(block, vectors)
@@ -83,7 +77,7 @@ def maxima_loop(name: str, kind: Any) -> Any:
             nothing = ir.Constant(vector, None)
             (found,) = _count_loop(builder, "vectors", vectors, [nothing], one_vector)
             place = builder.inttoptr(_place(builder, maxima, block, size), kind.as_pointer())
-            builder.store(builder.call(largest, [found]), place)
+            builder.store(Lanes(builder, found).reduce("umax"), place)
             return []
 
         _count_loop(builder, "blocks", blocks, [], one_block)

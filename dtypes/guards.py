@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from halfulp.dtypes.lanes import I1, I32, Lanes, declare
+from halfulp.dtypes.lanes import I32, Lanes
 
 
 def add_masks(masks: Sequence[Lanes], sums: Sequence[Lanes]) -> list[Lanes]:
@@ -20,12 +20,10 @@ def unless_all(
     builder: ir.IRBuilder, mask: Lanes, quick: Sequence[Lanes], slow: Callable[[], Sequence[Lanes]]
 ) -> list[Lanes]:
     """`quick` when every lane of the mask is set, else slow(), behind a jump."""
-    name = f"llvm.vector.reduce.and.v{mask.count}i1"
-    reduce = declare(builder.module, name, ir.FunctionType(I1, [mask.value.type]))
     names = ("slow", "chosen")
     rare, chosen = (builder.append_basic_block(name) for name in names)
     before = builder.block
-    jump = builder.cbranch(builder.call(reduce, [mask.value]), chosen, rare)
+    jump = builder.cbranch(mask.reduce("and"), chosen, rare)
     jump.set_weights([1 << 10, 1])
     builder.position_at_end(rare)
     found = slow()

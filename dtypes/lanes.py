@@ -13,7 +13,7 @@ from llvmlite import ir
 F32, F64 = ir.FloatType(), ir.DoubleType()
 I1, I8, I16, I32, I64 = (ir.IntType(width) for width in (1, 8, 16, 32, 64))
 BYTES: dict[Any, int] = {F32: 4, F64: 8, I8: 1, I16: 2, I32: 4, I64: 8}
-_SUFFIX = {F32: "f32", F64: "f64", I8: "i8", I16: "i16", I32: "i32", I64: "i64"}
+_SUFFIX = {I1: "i1", F32: "f32", F64: "f64", I8: "i8", I16: "i16", I32: "i32", I64: "i64"}
 
 Number = int | float
 
@@ -142,6 +142,12 @@ class Lanes:
         full_name = f"llvm.{name}.v{self.count}{_SUFFIX[self.kind]}"
         function = declare(self.builder.module, full_name, kind)
         return self._of(self.builder.call(function, [self.value, *map(self._other, arguments)]))
+
+    def reduce(self, operation: str) -> ir.Value:
+        """One number of all lanes: LLVM's and, or, add, umax, fmax."""
+        name = f"llvm.vector.reduce.{operation}.v{self.count}{_SUFFIX[self.kind]}"
+        kind = ir.FunctionType(self.kind, [self.value.type])
+        return self.builder.call(declare(self.builder.module, name, kind), [self.value])
 
     def fma(self, factor: "Lanes | Number", addend: "Lanes | Number") -> "Lanes":
         """self * factor + addend, rounded once."""

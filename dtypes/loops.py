@@ -14,7 +14,6 @@ from halfulp.dtypes.lanes import (
     I64,
     Lanes,
     constant,
-    declare,
     load,
     load_parameters,
     splat,
@@ -150,9 +149,7 @@ class _Loop:
 def add_counts(builder: ir.IRBuilder, totals: Sequence[Lanes], counts: ir.Value) -> None:
     """Add the sum of each vector to consecutive int64 values at the address `counts`."""
     for index, total in enumerate(totals):
-        name = f"llvm.vector.reduce.add.v{total.count}i32"
-        reduce = declare(builder.module, name, ir.FunctionType(I32, [total.value.type]))
-        amount = builder.zext(builder.call(reduce, [total.value]), I64)
+        amount = builder.zext(total.reduce("add"), I64)
         place = builder.inttoptr(builder.add(counts, I64(8 * index)), I64.as_pointer())
         builder.store(builder.add(builder.load(place), amount), place)
 
@@ -188,9 +185,9 @@ def lane_loop(
         for block, bypass in ((fast, True), (plain, False)):
             builder.position_at_end(block)
             # one vector a turn: two streaming stores in a row took half as long again
-            bound = I64(0) if bypass else grouped
-            sums = zero
-            if not bypass:
+            bound, sums = I64(0), zero
+            if group > 1 and not bypass:
+                bound = grouped
                 sums = loop.whole(builder, bases, given, (I64(0), bound), group, sums, bypass)
             sums = loop.whole(builder, bases, given, (bound, whole), 1, sums, bypass)
             add_counts(builder, sums, counts)

@@ -88,7 +88,8 @@ def offset(
 class _Row:
     """Emits `body` over one row; `inputs` and `output` are the LLVM types of the elements.
 
-    `quick` serves a vector whose lanes are all ordinary, without the body.
+    `quick` serves a vector whose lanes are all ordinary, without the body. `own` are vectors of the
+    numbers that the row has one of, the last inputs of both.
     """
 
     body: GridBody
@@ -107,13 +108,14 @@ class _Row:
 
     def whole(
         self, builder: ir.IRBuilder, places: Sequence[ir.Value], given: dict[str, Lanes],
-        scale: Lanes, bounds: tuple[ir.Value, ir.Value], vectors: int, sums: Sequence[Lanes],
+        scale: Lanes, own: Sequence[Lanes], bounds: tuple[ir.Value, ir.Value], vectors: int,
+        sums: Sequence[Lanes],
     ) -> list[Lanes]:  # fmt: skip
         """From one bound to the other, `vectors` a turn, no element over; returns the counts."""
         loop = Counter(builder, bounds[1], vectors * LANES, sums, start=bounds[0])
         steps = [builder.add(loop.index, I64(i * LANES)) for i in range(vectors)]
         at = [self._at(builder, places, step) for step in steps]
-        loaded = [load_all(builder, one, self.inputs, LANES) for one in at]
+        loaded = [[*load_all(builder, one, self.inputs, LANES), *own] for one in at]
         quick = self.quick
         results, counts = mapped(
             builder, loaded, loop.sums, lambda vector: self.body(vector, given, scale),
@@ -125,11 +127,11 @@ class _Row:
 
     def rest(
         self, builder: ir.IRBuilder, places: Sequence[ir.Value], given: dict[str, Lanes],
-        scale: Lanes, start: ir.Value, stop: ir.Value, sums: Sequence[Lanes],
-        buffers: Sequence[ir.Value],
+        scale: Lanes, own: Sequence[Lanes], bounds: tuple[ir.Value, ir.Value],
+        sums: Sequence[Lanes], buffers: Sequence[ir.Value],
     ) -> list[Lanes]:  # fmt: skip
-        """[start, stop), through buffers, all of whose lanes exist; returns the counts."""
-        left = builder.sub(stop, start)
+        """From one bound to the other, through buffers, all of whose lanes exist."""
+        start, left = bounds[0], builder.sub(bounds[1], bounds[0])
         some = builder.zext(builder.icmp_signed(">", left, I64(0)), I64)
         once = Counter(builder, some, 1, sums)
         at = self._at(builder, places, start)
@@ -138,7 +140,7 @@ class _Row:
             builder.store(constant(kind, LANES, 0), buffer)
             copy_lanes(builder, place, builder.ptrtoint(buffer, I64), left, kind)
             loaded.append(Lanes(builder, builder.load(buffer)))
-        result, masks = self.body(loaded, given, scale)
+        result, masks = self.body([*loaded, *own], given, scale)
         builder.store(result.value, buffers[-1])
         copy_lanes(builder, builder.ptrtoint(buffers[-1], I64), at[-1], left, self.output)
         used = first_lanes(builder, left, LANES)
@@ -148,26 +150,29 @@ class _Row:
 def lane_grid(
     name: str, body: GridBody, inputs: Sequence[Any], output: Any, parameters: Sequence[str],
     counted: int, quick: GridQuick | None = None, *, width: int | None = None,
-    at_address: bool = False,
+    scalars: int = 0, at_address: bool = False,
 ) -> Any:  # fmt: skip
     """A native that maps `body` over matrices.
 
     name((input, its row stride, ..., output, its row stride, rows, columns, parameters, scale bits,
     counts)). An input row stride of 0 repeats one row. `counted` masks are added to int64 values at
     `counts`. With a `width` it is for that number of columns alone, and spends less on short rows.
+    Behind them come as many addresses as there are `scalars`: of a float32 for each row, which the
+    body gets in all lanes, after the inputs.
     With `at_address` it takes the address of all of these alone, and needs no `begin_exact`.
     """
     row = _Row(body, inputs, output, quick)
     most = _GROUP if width is None else width // LANES
     group = 1 if quick is None else min(_GROUP, most)
-    arguments = 2 * len(inputs) + 7
+    arguments = 2 * len(inputs) + 7 + scalars
 
     def build(function: ir.Function) -> None:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         passed = function.args
         if at_address:
             passed = _unpacked(builder, passed[0], arguments)
-        *operands, rows, columns, parameter_base, scale_bits, counts = passed
+        first = arguments - scalars
+        *operands, rows, columns, parameter_base, scale_bits, counts = passed[:first]
         columns = columns if width is None else I64(width)
         bases, strides = operands[::2], operands[1::2]
         given = load_parameters(builder, parameter_base, parameters, LANES)
@@ -177,18 +182,23 @@ def lane_grid(
         loop = Counter(builder, rows, 1, zero)
         pairs = zip(bases, strides, strict=True)
         places = [offset(builder, base, loop.index, stride) for base, stride in pairs]
-        whole, grouped = (
-            builder.sub(columns, builder.srem(columns, I64(LANES * vectors)))
-            for vectors in (1, group)
-        )
-        sums: Sequence[Lanes] = loop.sums
-        for bounds, vectors in (((I64(0), grouped), group), ((grouped, whole), 1)):
-            sums = row.whole(builder, places, given, scale, bounds, vectors, sums)
-        sums = row.rest(builder, places, given, scale, whole, columns, sums, buffers)
+        own = [repeated(builder, base, loop.index) for base in passed[first:]]
+        done, sums = I64(0), loop.sums
+        for vectors in sorted({group, 1}, reverse=True):
+            until = builder.sub(columns, builder.srem(columns, I64(LANES * vectors)))
+            sums = row.whole(builder, places, given, scale, own, (done, until), vectors, sums)
+            done = until
+        sums = row.rest(builder, places, given, scale, own, (done, columns), sums, buffers)
         add_counts(builder, loop.close(sums), counts)
         builder.ret_void()
 
     return native(name, 1 if at_address else arguments, build, guarded=at_address)
+
+
+def repeated(builder: ir.IRBuilder, base: ir.Value, index: ir.Value) -> Lanes:
+    """The float32 at `index`, in every lane."""
+    pointer = builder.inttoptr(offset(builder, base, index, BYTES[F32]), F32.as_pointer())
+    return Lanes(builder, splat(builder, builder.load(pointer), LANES))
 
 
 def _unpacked(builder: ir.IRBuilder, address: ir.Value, count: int) -> list[ir.Value]:
@@ -219,12 +229,15 @@ def _build_clear(function: ir.Function) -> None:
     builder.ret_void()
 
 
-def _build_transpose(function: ir.Function) -> None:
+def load_block(builder: ir.IRBuilder, base: ir.Value, stride: ir.Value, kind: Any) -> list[Lanes]:
+    """Sixteen rows of sixteen 32-bit elements."""
+    places = [offset(builder, base, I64(i), stride) for i in range(LANES)]
+    return [load(builder, place, kind, LANES) for place in places]
+
+
+def transposed(builder: ir.IRBuilder, block: list[Lanes]) -> list[Lanes]:
     """A 16 x 16 block of 32-bit elements: four perfect shuffles of rows i, i + 8 transpose it."""
-    source, source_stride, target, target_stride = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    places = [offset(builder, source, I64(i), source_stride) for i in range(LANES)]
-    rows = [load(builder, place, I32, LANES).value for place in places]
+    rows = [lanes.value for lanes in block]
     for _ in range(4):
         mixed = []
         for i in range(8):
@@ -233,8 +246,14 @@ def _build_transpose(function: ir.Function) -> None:
                 mask = ir.Constant(ir.VectorType(I32, LANES), [I32(lane) for lane in order])
                 mixed.append(builder.shuffle_vector(rows[i], rows[i + 8], mask))
         rows = mixed
-    for i, value in enumerate(rows):
-        store(builder, Lanes(builder, value), offset(builder, target, I64(i), target_stride))
+    return [Lanes(builder, value) for value in rows]
+
+
+def _build_transpose(function: ir.Function) -> None:
+    source, source_stride, target, target_stride = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    for i, row in enumerate(transposed(builder, load_block(builder, source, source_stride, I32))):
+        store(builder, row, offset(builder, target, I64(i), target_stride))
     builder.ret_void()
 
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from halfulp.dtypes.direction import Direction
 from halfulp.dtypes.guards import unless_all
-from halfulp.dtypes.lanes import F64, I64, Lanes, constant, declare, load, store
+from halfulp.dtypes.lanes import F64, I64, Lanes, constant, load, store
 from halfulp.dtypes.natives import native
 from halfulp.engines.grid import Counter
 from halfulp.engines.wide import (
@@ -237,14 +237,9 @@ def _build_sum(function: ir.Function) -> None:
     together = losses[0]
     for loss in losses[1:]:
         together = together | loss
-    reduce = declare(
-        builder.module,
-        f"llvm.vector.reduce.umax.v{LANES}i64",
-        ir.FunctionType(I64, [together.value.type]),
-    )
     place = builder.inttoptr(found, I64.as_pointer())
     before = builder.load(place)
-    builder.store(builder.or_(before, builder.call(reduce, [together.value])), place)
+    builder.store(builder.or_(before, together.reduce("umax")), place)
     units.close()
 
 
