@@ -3,7 +3,7 @@
 from halfulp.dtypes.lanes import Lanes
 from halfulp.engines.coefficients import ERF, HALF_ERF, QUICK_ERF, TAIL
 from halfulp.engines.exponentials import exp
-from halfulp.engines.polynomials import above_half, clamp, magnitude, polynomial
+from halfulp.engines.polynomials import above_half, clamp, magnitude, polynomial, two_chains
 
 _HALF_ROOT = float.fromhex("0x1.6a09e667f3bcdp-2")  # 1 / (2 sqrt(2))
 #: From here up `quick_gelu` loses ten bits at most: Phi(-3) is 0.00135.
@@ -19,13 +19,13 @@ def erf(x: Lanes) -> Lanes:
 def quick_erf(x: Lanes) -> Lanes:
     """The error function to 2^-38; beyond 63/16 it is 1 to float32."""
     x = clamp(x, 3.9375)
-    return x * polynomial(QUICK_ERF, (x * x).fma(512 / 63**2, x.like(-1.0)))
+    return x * two_chains(QUICK_ERF, (x * x).fma(512 / 63**2, x.like(-1.0)))
 
 
 def quick_gelu(x: Lanes) -> Lanes:
     """x Phi(x) of x from -3 up, to 2^-38 of it; beyond 4 sqrt(2) it is x to float32."""
     near = clamp(x, 5.65625)
-    odd = polynomial(HALF_ERF, (near * near).fma(0.0625, near.like(-1.0)))
+    odd = two_chains(HALF_ERF, (near * near).fma(0.0625, near.like(-1.0)))
     return x * (near * _HALF_ROOT).fma(odd, x.like(0.5))
 
 

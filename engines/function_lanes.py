@@ -16,7 +16,7 @@ from halfulp.dtypes.parameters import MAGNITUDE32, SIGN32, bits32
 from halfulp.engines import error_functions, exponentials, logarithms, trigonometry
 from halfulp.engines.activations import EXACT, Activation
 from halfulp.engines.hard_inputs import HARD_INPUTS
-from halfulp.engines.nearest import constant_table, doubtful, nearest
+from halfulp.engines.nearest import constant_table, doubtful, near_tie, nearest
 
 #: Units of 2^-53 that bound the error of a function's float64 value: wide, since a lane in doubt
 #: costs a search, and one in a million is.
@@ -104,7 +104,8 @@ def _quickly(function: Activation, x: Lanes) -> Lanes:
     quick, fits = _QUICK[function]
     y = quick(x.convert("fpext", F64))
     result = y.convert("fptrunc", F32)
-    doubt = doubtful(y, result, _QUICK_ERROR)
+    normal = function in (Activation.EXP, Activation.SIGMOID)  # within what is served
+    doubt = near_tie(y, _QUICK_ERROR) if normal else doubtful(y, result, _QUICK_ERROR)
     if function is Activation.TANH:
         result = ((result.bits(I32) & MAGNITUDE32) | (x.bits(I32) & SIGN32)).bits(F32)
     sure = (doubt ^ doubt.like(1)) & fits(x)

@@ -15,18 +15,22 @@ from halfulp.dtypes.lanes import F32, I1, I32, I64, Lanes
 from halfulp.engines.grid import Counter
 
 _HALF, _SPARE = 1 << 28, (1 << 29) - 1  # of the 29 bits that float64 has more
-_EXPONENT32 = 0x7F800000
+_LEAST_NORMAL = 0x00800000  # bits of 2^-126
 #: one(x, y) -> y: of a single lane, float32, whose first result stands in doubt
 One = Callable[[Lanes, Lanes], Lanes]
 Hard = Mapping[int, int]
 
 
+def near_tie(y: Lanes, error: int) -> Lanes:
+    """Lanes of the float64 `y` within `error` units of its last place of a tie in float32."""
+    return ((y.bits(I64) + (_HALF + error)) & _SPARE) < 2 * error
+
+
 def doubtful(y: Lanes, result: Lanes, error: int) -> Lanes:
-    """Lanes of the float64 `y` within `error` units of its last place of a tie, or subnormal."""
-    distance = (y.bits(I64) + (_HALF + error)) & _SPARE
-    near = distance < 2 * error
-    bits = result.bits(I32)
-    return near | ((bits & _EXPONENT32).equals(0) & (bits << 1).differs(0))
+    """Those lanes, and those whose float32 `result` is subnormal."""
+    # of a zero the difference wraps
+    subnormal = ((result.bits(I32) << 1) - 1) < 2 * _LEAST_NORMAL - 1
+    return near_tie(y, error) | subnormal
 
 
 def nearest(

@@ -20,7 +20,7 @@ from halfulp.engines.arrays import (
 from halfulp.engines.elementwise import ARITHMETIC, AluOp
 from halfulp.engines.integer_lanes import IntegerOp
 from halfulp.engines.integer_lanes import combine as integer_combine
-from halfulp.engines.ledger import record
+from halfulp.engines.ledger import is_recording, record
 from halfulp.engines.operands import (
     Counts,
     Floats,
@@ -44,7 +44,9 @@ def write_record(
     instruction: str, operands: tuple[Floats, ...], out: Floats, fmt: FloatFormat, counts: Counts,
     *, masked_rows: int = 0,
 ) -> None:  # fmt: skip
-    """Write an instruction with fp32 operands into the ledger."""
+    """Write an instruction with fp32 operands into the ledger, if there is one."""
+    if not is_recording():
+        return
     shapes = *(x.shape for x in operands), out.shape
     formats = *("fp32" for _ in operands), fmt.name
     size = 4 * sum(x.size for x in operands) + size_bytes(fmt, out.size)
