@@ -7,6 +7,7 @@ its first rounding and returns that of the next, for random bits.
 from halfulp.dtypes.jit import device
 from halfulp.dtypes.natives import unpack
 from halfulp.engines.exact_sums import exact_sum
+from halfulp.engines.inexact import end_watch, watch
 from halfulp.engines.narrow import A_BYTES as A_NARROW
 from halfulp.engines.narrow import (
     add_single,
@@ -25,6 +26,7 @@ from halfulp.engines.steps import (
     fused_down,
     fused_to_nearest,
     fused_to_zero,
+    plain_sums,
     product,
     round_block,
     sequential,
@@ -188,7 +190,14 @@ def _exact(a: int, b: int, acc: int, steps: int, t: int, how: How) -> int:
     """acc + the products, rounded once, at acc."""
     scratch = how[4]
     total, lost = scratch + _TEMP, scratch + _LOST
-    found = lost + BLOCK_BYTES
+    found, environment = lost + BLOCK_BYTES, lost + BLOCK_BYTES + 64
+    # float64 holds most sums: its own flag says which it does not
+    watch((environment,))
+    plain_sums((a, b, acc, steps, total))
+    end_watch((environment, found))
+    if unpack(found, 1)[0] == 0:
+        round_block((total, acc, how[0], noise_of(t, how)))
+        return t + 1
     put((found, 0))
     sums((a, b, acc, steps, how[0], total, lost, found))
     for row in range(ROWS if unpack(found, 1)[0] else 0):

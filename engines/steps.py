@@ -50,14 +50,18 @@ class _Operands:
         self.a = builder.add(a, builder.mul(k, I64(A_BYTES)))
         self.b = builder.add(b, builder.mul(k, I64(B_BYTES)))
 
-    def products(self, powers: bool = False) -> Vectors:
-        """Of every row with every column: of the values, or of their powers."""
+    def factors(self, powers: bool = False) -> list[tuple[Lanes, Lanes]]:
+        """Every row with every column: the values, or their powers."""
         builder = self.builder
         a = builder.add(self.a, I64(8 * ROWS)) if powers else self.a
         b = builder.add(self.b, I64(8 * COLUMNS)) if powers else self.b
         right = [load(builder, builder.add(b, I64(64 * v)), F64, LANES) for v in range(VECTORS)]
         left = [broadcast(builder, builder.add(a, I64(8 * row))) for row in range(UNIT_ROWS)]
-        return [x * y for x in left for y in right]
+        return [(x, y) for x in left for y in right]
+
+    def products(self, powers: bool = False) -> Vectors:
+        """Of every row with every column: of the values, or of their powers."""
+        return [x * y for x, y in self.factors(powers)]
 
 
 def store_unit(builder: ir.IRBuilder, vectors: Vectors, base: ir.Value) -> None:
@@ -224,6 +228,16 @@ def _fused(signed: bool) -> Callable[[ir.Function], None]:
     return build
 
 
+def _build_plain_sum(function: ir.Function) -> None:
+    """Accumulators and products in float64's own arithmetic: a sum that is not -0 to begin with."""
+    units = Units(function, "a-x-x")
+    builder, (a, b, acc, steps, target) = units.builder, units.arguments
+    loop = Counter(builder, steps, 1, [x + 0.0 for x in load_unit(builder, acc)])
+    pairs = zip(_Operands(builder, a, b, loop.index).factors(), loop.sums, strict=True)
+    store_unit(builder, loop.close([x.fma(y, total) for (x, y), total in pairs]), target)
+    units.close()
+
+
 def _build_sum(function: ir.Function) -> None:
     """sums((a, b, accumulators, products, parameters, target, lost, any)): what an exact sum is, if
     no term lost anything; `lost` gets int64 that are not 0 where one did, so does `any`."""
@@ -271,6 +285,8 @@ round_block = _cutting("halfulp_wide_round", 4, _build_round)
 fused_to_zero = _cutting("halfulp_fused_to_zero", 7, _fused(True))
 fused_down = _cutting("halfulp_fused_down", 7, _fused(False))
 fused_to_nearest = native("halfulp_fused_to_nearest", 7, _fused(False))
+#: plain_sums((a, b, accumulators, products, target)); in the environment that stands
+plain_sums = native("halfulp_plain_sums", 5, _build_plain_sum, guarded=False)
 sums = _cutting("halfulp_exact_sums", 8, _build_sum)
 #: zero_block((target))
 zero_block = native("halfulp_zero_block", 1, _build_zero, guarded=False)

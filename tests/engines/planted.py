@@ -22,6 +22,7 @@ _FLOAT64 = _paths(_WIDE, "fp32-toward_positive", "fp16-nearest_even")
 _COARSE = _paths(_ALIGNED, "3-toward_zero-block-4-None")
 _DOWN = _paths(_ALIGNED, "3-toward_negative-late-4-2")
 _NEAREST = _paths(_ALIGNED, "3-nearest_even-block-4-None")
+_FLAG = named("engines/test_environment.py", "test_the_flag_tells_what_is_not_exact")
 _SUMS = _paths("exact_sums_that_no_float64_holds", "nearest_even", "toward_negative")
 _LANES = "what_is_not_finite_stays_in_its_lane"
 _OPERANDS = _paths(_LANES, "sequential-toward_zero-first-operand")
@@ -119,6 +120,18 @@ PLANTED = (
         "a chain rounds its products", "narrow.py",
         "[x.fma(y, total) for x, total in zip(rows, totals, strict=True)]",
         "[x * y + total for x, total in zip(rows, totals, strict=True)]", _CHAIN,
+    ),
+    Planted(
+        "a sum that float64 has rounded is taken for exact", "accumulate_chains.py",
+        "if unpack(found, 1)[0] == 0:", "if True:", _SUMS,
+    ),
+    Planted(
+        "another flag is asked for", "inexact.py", "0x1F80, 1 << 5", "0x1F80, 1 << 3", _SUMS,
+    ),
+    Planted(
+        "flags are left from before", "inexact.py",
+        "builder.store(I32(_X86_DEFAULT), fresh)",
+        "builder.store(builder.load(_at(builder, kept, I32)), fresh)", _FLAG,
     ),
     Planted(
         "a product has the sign of its first factor", "exact_sums.py",

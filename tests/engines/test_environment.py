@@ -16,11 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
 from halfulp.dtypes import Format, Rounding
 from halfulp.dtypes.threads import get_num_threads, set_num_threads
 from halfulp.engines import NEURONCORE_V2, Accumulation, Activation, matmul
 from halfulp.engines.byte_kernels import HAS_BYTE_PRODUCTS
+from halfulp.engines.inexact import end_watch, watch
+from halfulp.engines.steps import plain_sums
+from halfulp.engines.wide import A_BYTES, B_BYTES, BLOCK_BYTES, COLUMNS
 from tests.engines.fingerprint import ACCUMULATIONS, accumulated, fingerprint, send, used_kernels
 from tests.engines.inputs import operands
 
@@ -218,3 +222,26 @@ def test_another_processor_gives_the_same_bits(name: str, tmp_path: Path) -> Non
     for used, has in (("wide", wide), ("fused", fused)):
         found = set(answer[used])
         assert LARGEST <= found if has else not found, used
+
+
+def test_the_flag_tells_what_is_not_exact() -> None:
+    kept, found = np.zeros(2, np.int64), np.zeros(1, np.int64)
+    packed = [np.ones(size // 8) for size in (A_BYTES, B_BYTES)]
+    held, total = (np.ones(BLOCK_BYTES // 8) for _ in range(2))
+    numbers = [x.ctypes.data for x in (kept, found, *packed, held, total)]
+
+    @njit
+    def watched(kept: int, found: int, a: int, b: int, acc: int, target: int) -> None:
+        watch((kept,))
+        plain_sums((a, b, acc, 1, target))
+        end_watch((kept, found))
+
+    for small, exact in ((1.0, True), (2.0**-60, False), (2.0**-52, True), (np.nan, True)):
+        for lane in (0, COLUMNS - 1):  # a flag that was set before says nothing
+            packed[1][:COLUMNS] = 1.0
+            packed[1][lane] = small
+            with np.errstate(all="ignore"):
+                assert np.float64(1e16) + 1.0 == 1e16
+                watched(*numbers)
+            assert (found[0] == 0) == exact
+            assert total[1] == 2.0
