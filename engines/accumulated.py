@@ -39,10 +39,10 @@ from halfulp.engines.schedule import Schedule, schedule
 from halfulp.engines.wide import ROWS
 from halfulp.engines.wide_operands import (
     Panels,
-    as_columns,
     cast_operand,
     finest,
     lay,
+    lay_columns,
     lay_right,
     widen,
 )
@@ -193,7 +193,7 @@ def float_product(
     left = lay(a, True, plan.order, shape.batch)
     if narrow.way == driver.WIDE:
         left = widen(left, bits64(ldexp(1.0, a_format.emin)))
-        right = lay(as_columns(b), False, plan.order, shape.batch)
+        right = lay_columns(b, plan.order, shape.batch)
         right = widen(right, bits64(ldexp(1.0, b_format.emin)))
     else:
         right = lay_right(b, plan.order, shape.batch)

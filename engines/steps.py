@@ -5,6 +5,7 @@ B) as float64 and their powers, 2^exponent. Natives that add two numbers cut tow
 round is `wide.Rounder`'s. All arguments are int64: addresses and counts.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -179,28 +180,27 @@ class _Aligned:
             losses = [self._loss(x, cut) for x, cut in zip(products, cuts, strict=True)]
             sums += [x | y for x, y in zip(loop.sums[len(acc) :], losses, strict=True)]
         closed = loop.close(sums)
-        tame = [power.like(WILD) > power for power in largest]
-        totals = self._with_specials(acc, tame, closed[: len(acc)])
+        totals = self._with_specials(acc, largest, closed[: len(acc)])
         # what is not finite has lost nothing
-        losses = closed[len(acc) :]
-        pairs = zip(losses, tame, strict=False)
-        return totals, [mask.where(loss, loss.like(0)) for loss, mask in pairs]
+        pairs = zip(closed[len(acc) :], largest, strict=False)
+        return totals, [self._tame(power).where(loss, loss.like(0)) for loss, power in pairs]
+
+    @staticmethod
+    def _tame(power: Lanes) -> Lanes:
+        """Lanes all of whose terms are finite."""
+        return power.like(WILD) > power
 
     @staticmethod
     def _loss(x: Lanes, cut: Lanes) -> Lanes:
         return cut.differs_from_number(x).convert("sext", I64)
 
-    def _with_specials(self, acc: Vectors, tame: Vectors, totals: Vectors) -> Vectors:
-        builder = self.builder
-        all_tame = tame[0]
-        for mask in tame[1:]:
-            all_tame = all_tame & mask
-
+    def _with_specials(self, acc: Vectors, largest: Vectors, totals: Vectors) -> Vectors:
         def slow() -> Vectors:
-            plain = self._plain(acc)
-            return [m.where(t, p) for m, t, p in zip(tame, totals, plain, strict=True)]
+            plain = zip(largest, totals, self._plain(acc), strict=True)
+            return [self._tame(power).where(total, other) for power, total, other in plain]
 
-        return unless_all(builder, all_tame, totals, slow)
+        all_tame = self._tame(functools.reduce(_larger, largest))
+        return unless_all(self.builder, all_tame, totals, slow)
 
 
 def _fused(signed: bool) -> Callable[[ir.Function], None]:

@@ -70,6 +70,18 @@ def lay_right(x: Array | Panels, order: Array, batch: tuple[int, ...]) -> Laid:
     return lay(as_columns(x), False, order, batch)
 
 
+def lay_columns(x: Array | Panels, order: Array, batch: tuple[int, ...]) -> Laid:
+    """A right operand by blocks of COLUMNS."""
+    if not isinstance(x, Panels):
+        return lay(x, False, order, batch)
+    panels, depth, size = x.memory.shape
+    halves = x.memory.reshape(panels, depth, size // COLUMNS, COLUMNS).swapaxes(1, 2)
+    blocks = halves.reshape(-1, depth, COLUMNS)[: -(-x.width // COLUMNS)]
+    if not _in_order(order):
+        blocks = np.ascontiguousarray(blocks[:, order])
+    return Laid(blocks[None], True)
+
+
 def _in_order(order: Array) -> bool:
     return not bool((order[1:] < order[:-1]).any())
 

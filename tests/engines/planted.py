@@ -95,7 +95,8 @@ PLANTED = (
     ),
     Planted(
         "a lane that is not finite takes its neighbors along", "steps.py",
-        "[m.where(t, p) for m, t, p in zip(tame, totals, plain, strict=True)]", "plain",
+        "[self._tame(power).where(total, other) for power, total, other in plain]",
+        "[other for _, _, other in plain]",
         _paths(_LANES, "fused-toward_zero-block-canonical"),
     ),
     Planted(
