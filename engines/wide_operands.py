@@ -78,8 +78,9 @@ def lay_columns(x: Array | Panels, order: Array, batch: tuple[int, ...]) -> Laid
     halves = x.memory.reshape(panels, depth, size // COLUMNS, COLUMNS).swapaxes(1, 2)
     blocks = halves.reshape(-1, depth, COLUMNS)[: -(-x.width // COLUMNS)]
     if not _in_order(order):
-        blocks = np.ascontiguousarray(blocks[:, order])
-    return Laid(blocks[None], True)
+        blocks = blocks[:, order]
+    # some of these are views, and numpy lays what it has put in order out as it likes
+    return Laid(np.ascontiguousarray(blocks)[None], True)
 
 
 def _in_order(order: Array) -> bool:
