@@ -144,7 +144,7 @@ class Lanes:
         return self._of(self.builder.call(function, [self.value, *map(self._other, arguments)]))
 
     def reduce(self, operation: str) -> ir.Value:
-        """One number of all lanes: LLVM's and, or, add, umax, fmax."""
+        """One number of all lanes of integers: LLVM's and, add, umax."""
         name = f"llvm.vector.reduce.{operation}.v{self.count}{_SUFFIX[self.kind]}"
         kind = ir.FunctionType(self.kind, [self.value.type])
         return self.builder.call(declare(self.builder.module, name, kind), [self.value])

@@ -23,9 +23,9 @@ def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, number: int = 0
     return builder.inttoptr(builder.add(address, I64(8 * number)), kind.as_pointer())
 
 
-def _mxcsr(builder: ir.IRBuilder, operation: str, place: ir.Value) -> None:
+def _mxcsr(builder: ir.IRBuilder, name: str, place: ir.Value) -> None:
     kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer()])
-    function = declare(builder.module, f"llvm.x86.sse.{operation}", kind)
+    function = declare(builder.module, name, kind)
     builder.call(function, [builder.bitcast(place, I8.as_pointer())])
 
 
@@ -43,10 +43,10 @@ def _build_watch(function: ir.Function) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     kept = function.args[0]
     if _is_x86():
-        _mxcsr(builder, "stmxcsr", _at(builder, kept, I32))
+        _mxcsr(builder, "llvm.x86.sse.stmxcsr", _at(builder, kept, I32))
         fresh = _at(builder, kept, I32, 1)
         builder.store(I32(_X86_DEFAULT), fresh)
-        _mxcsr(builder, "ldmxcsr", fresh)
+        _mxcsr(builder, "llvm.x86.sse.ldmxcsr", fresh)
     else:
         for number, register in enumerate(("fpcr", "fpsr")):
             builder.store(_get(builder, register), _at(builder, kept, I64, number))
@@ -59,9 +59,9 @@ def _build_end(function: ir.Function) -> None:
     kept, found = function.args
     if _is_x86():
         now = _at(builder, kept, I32, 1)
-        _mxcsr(builder, "stmxcsr", now)
+        _mxcsr(builder, "llvm.x86.sse.stmxcsr", now)
         flags = builder.and_(builder.zext(builder.load(now), I64), I64(_X86_INEXACT))
-        _mxcsr(builder, "ldmxcsr", _at(builder, kept, I32))
+        _mxcsr(builder, "llvm.x86.sse.ldmxcsr", _at(builder, kept, I32))
     else:
         flags = builder.and_(_get(builder, "fpsr"), I64(_ARM_INEXACT))
         for number, register in enumerate(("fpcr", "fpsr")):

@@ -72,9 +72,10 @@ BUILDERS = frozenset(("builder", "attributes", "_checked"))
 INTEGER_SUMS = frozenset((("engines/operands.py", "sum"),))
 #: Words of a bit generator, which are integers and the same in every version of numpy.
 RANDOM_WORDS = ["random", "PCG64"]
-LANES = frozenset(("fma", "sqrt", "umin", "umax", "smin", "smax", "sadd.sat"))
+LANES = frozenset(("fma", "sqrt", "copysign", "umin", "umax", "smin", "smax", "sadd.sat"))
+REDUCTIONS = frozenset(("add", "and", "umax"))  # of integers
 LLVM = re.compile(
-    r"llvm\.($|fma\.|vector\.reduce\.(add|and|umax)\.|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|x86\.avx512\.vpdpbusd\.|aarch64\.)"
+    r"llvm\.($|fma\.|vector\.reduce\.$|x86\.sse\.(st|ld)mxcsr|x86\.sse2\.pause|x86\.avx512\.vpdpbusd\.|aarch64\.)"
 )
 LIBRARIES = frozenset(
     ("scipy", "sklearn", "mpmath", "cmath", "statistics", "jax", "cupy", "numexpr")
@@ -153,6 +154,9 @@ class _Reader(ast.NodeVisitor):
         if names[-1] == "call" and node.args and isinstance(node.args[0], ast.Constant):
             if node.args[0].value not in LANES:
                 self._report(node, f"the intrinsic {node.args[0].value!r} is one of libm")
+        if names[-1] == "reduce" and node.args and isinstance(node.args[0], ast.Constant):
+            if node.args[0].value not in REDUCTIONS:
+                self._report(node, f"reduce({node.args[0].value!r}) has no order of its own")
         for keyword in node.keywords:
             if keyword.arg in ("fastmath", "flags"):
                 self._report(node, f"{keyword.arg}= lets the compiler change bits")
@@ -267,6 +271,7 @@ OFFENDERS = [
     "y = torch.ops.aten.exp.default(x)",
     "y = torch.add(a, b)",
     "y = lanes.call('exp')",
+    'y = x.reduce("fadd")',
     "declare(module, 'llvm.exp.v16f32', kind)",
     "declare(module, f'llvm.pow.v{n}f32', kind)",
     "f = numba.njit(fastmath=True)(g)",
