@@ -35,13 +35,17 @@ from halfulp.engines.steps import (
     sums,
     zero_block,
 )
+from halfulp.engines.twice import STEPS, narrow_twice
 from halfulp.engines.wide import A_BYTES, B_BYTES, BLOCK_BYTES, COLUMNS, NOISE_BYTES, ROWS
 from halfulp.engines.wide_packing import draw, open_block, put
 
 # how a block of products becomes part of the accumulator
 SEQUENTIAL, SEQUENTIAL_ROUNDED, PAIRWISE, TO_ZERO, DOWN, TO_NEAREST, EXACT = range(7)
 # the way of a chain: in float64, or one of `narrow`'s
-WIDE, CHAIN, CHAIN_ROUNDED, EVEN, EVEN_RANGED, RANGED, ODD_RANGED, NOISY_RANGED, PAIRS = range(9)
+WIDE, CHAIN, CHAIN_ROUNDED, EVEN, EVEN_RANGED, RANGED, ODD_RANGED, NOISY_RANGED, PAIRS, TWICE = (
+    range(10)
+)
+_PATIENCE = 3  # with steps that may not be rounded twice: they are taken one way and then the other
 APART, PAIRED = 1, 2  # how the chains of a tile meet that start from +0
 
 # the layout of a thread's scratch memory: blocks of float64
@@ -77,6 +81,21 @@ def add_rounded(x: int, y: int, target: int, t: int, how: How) -> int:
 
 
 @device
+def _twice(a: int, b: int, steps: int, how: How, narrow: Narrow) -> None:
+    """A chain that is rounded twice where that is once."""
+    _, given, pitch = narrow
+    acc, place = how[4] + NARROW, how[4] + _LOST
+    k, patience = 0, _PATIENCE
+    while k < steps:
+        narrow_twice((a + k * A_NARROW, b + k * pitch, pitch, acc, steps - k, given, place))
+        k += unpack(place, 1)[0]
+        count = min(STEPS, steps - k) if patience else steps - k
+        narrow_even((a + k * A_NARROW, b + k * pitch, pitch, acc, count, given, how[0],
+                     how[4] + ZERO))  # fmt: skip
+        k, patience = k + count, patience - 1
+
+
+@device
 def narrowly(a: int, b: int, steps: int, t: int, how: How, narrow: Narrow) -> int:
     """A chain of products in float32; returns the number of the next rounding."""
     way, given, pitch = narrow
@@ -87,6 +106,8 @@ def narrowly(a: int, b: int, steps: int, t: int, how: How, narrow: Narrow) -> in
         chain((a, b, pitch, acc, steps))
     elif way == CHAIN_ROUNDED:
         chain_rounded((a, b, pitch, acc, steps))
+    elif way == TWICE:
+        _twice(a, b, steps, how, narrow)
     elif way == EVEN:
         narrow_even((a, b, pitch, acc, steps, given, wide, zeros))
     elif way == EVEN_RANGED:

@@ -40,7 +40,8 @@ from halfulp.engines.wide import ROWS
 from halfulp.engines.wide_operands import (
     Panels,
     cast_operand,
-    finest,
+    extremes,
+    factors,
     lay,
     lay_columns,
     lay_right,
@@ -188,8 +189,9 @@ def float_product(
         return out
     plan = schedule(how, shape.depth)
     a_format, b_format = (fmt for fmt in formats if isinstance(fmt, FloatFormat))
-    values = b.memory if isinstance(b, Panels) else b
-    narrow = narrow_way(how, finest(a, a_format) + finest(values, b_format))
+    known = b.extremes if isinstance(b, Panels) else extremes(b)
+    products = factors(extremes(a), a_format).times(factors(known, b_format))
+    narrow = narrow_way(how, products)
     left = lay(a, True, plan.order, shape.batch)
     if narrow.way == driver.WIDE:
         left = widen(left, bits64(ldexp(1.0, a_format.emin)))

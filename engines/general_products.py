@@ -16,7 +16,7 @@ from halfulp.engines.arrays import apply_flat, combine
 from halfulp.engines.datapath import Datapath
 from halfulp.engines.elementwise import AluOp
 from halfulp.engines.operands import Counts, Floats
-from halfulp.engines.products import Cast, Exit, Packed, as_floats, cast_of, pack
+from halfulp.engines.products import Cast, Exit, Packed, cast_of, pack
 from halfulp.engines.systolic import PSUM_INTEGER, PSUM_PLAIN, PSUM_RAW
 from halfulp.engines.wide_operands import Panels, as_columns, cast_operand
 
@@ -40,7 +40,7 @@ def general_product(
     if isinstance(b, Packed):
         more = b.counts
         # one pass reads the panels as they are
-        right = _parts(b, path.passes) if path.passes == 4 else Panels(as_floats(b).high, b.width)
+        right = _parts(b, path.passes) if path.passes == 4 else b.panels
     else:
         right, more = entered(b, casts[1])
         if transposed:
@@ -83,7 +83,7 @@ def fit(b: Packed, passes: int) -> Packed:
         whole = (low.view(np.uint32) & MAGNITUDE32) == 0
         values = np.where(whole, high, combine(high, low, AluOp.ADD, FP32)[0])
     elif passes == 4 and b.low is None and _has_low_half(b):
-        values = Panels(b.high, b.width).columns
+        values = b.panels.columns
     else:
         return b
     again = pack(values, cast_of(b.fmt, 1.0, passes), False)
@@ -96,17 +96,19 @@ def _has_low_half(b: Packed) -> bool:
 
 def _parts(b: Packed, passes: int) -> list[Floats]:
     """A packed operand as (K, N), or its high and its low halves."""
-    floats = as_floats(b)
-    high = Panels(floats.high, b.width).columns
+    high = b.panels.columns
     if passes == 1:
         return [high]
-    if floats.low is None:
+    if b.low is None:
         return [high, np.zeros_like(high)]
-    return [high, Panels(floats.low, b.width).columns]
+    return [high, Panels(b.low, b.width).columns]
 
 
 def entered(x: Floats, cast: Cast) -> tuple[list[Floats], Counts]:
     """An operand of any shape, cast as the array does, and what that changed."""
+    if cast.passes == 1 and isinstance(cast.fmt, FloatFormat):
+        values, counts = apply_flat(x, Activation.COPY, cast.scale, -0.0, cast.fmt)
+        return [values], counts
     packed = pack(x.reshape(prod(x.shape[:-1]), x.shape[-1]), cast, False)
     return [part.reshape(x.shape) for part in _parts(packed, cast.passes)], packed.counts
 

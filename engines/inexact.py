@@ -5,18 +5,12 @@ guarded; then `found`, an int64, is not 0 where one of their operations was not 
 environment that stood before is kept at the address `environment`, two int64.
 """
 
-import llvmlite.binding
 from llvmlite import ir
 
 from halfulp.dtypes.lanes import I8, I32, I64, declare
-from halfulp.dtypes.natives import native
+from halfulp.dtypes.natives import X86_DEFAULT, is_x86, native
 
-_X86_DEFAULT, _X86_INEXACT = 0x1F80, 1 << 5  # of mxcsr: nothing found yet; the flag
-_ARM_INEXACT = 1 << 4  # of fpsr
-
-
-def _is_x86() -> bool:
-    return llvmlite.binding.get_process_triple().startswith(("x86_64", "i386", "i686", "amd64"))
+_X86_INEXACT, _ARM_INEXACT = 1 << 5, 1 << 4  # of mxcsr, of fpsr
 
 
 def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, number: int = 0) -> ir.Value:
@@ -42,10 +36,10 @@ def _set(builder: ir.IRBuilder, register: str, value: ir.Value) -> None:
 def _build_watch(function: ir.Function) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     kept = function.args[0]
-    if _is_x86():
+    if is_x86():
         _mxcsr(builder, "llvm.x86.sse.stmxcsr", _at(builder, kept, I32))
         fresh = _at(builder, kept, I32, 1)
-        builder.store(I32(_X86_DEFAULT), fresh)
+        builder.store(I32(X86_DEFAULT), fresh)
         _mxcsr(builder, "llvm.x86.sse.ldmxcsr", fresh)
     else:
         for number, register in enumerate(("fpcr", "fpsr")):
@@ -57,7 +51,7 @@ def _build_watch(function: ir.Function) -> None:
 def _build_end(function: ir.Function) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     kept, found = function.args
-    if _is_x86():
+    if is_x86():
         now = _at(builder, kept, I32, 1)
         _mxcsr(builder, "llvm.x86.sse.stmxcsr", now)
         flags = builder.and_(builder.zext(builder.load(now), I64), I64(_X86_INEXACT))

@@ -5,6 +5,7 @@ rounded away as an integer. To nearest even a tie needs to know whether the cut 
 second multiply-add, of what is missing, is then not zero.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,15 +24,15 @@ from halfulp.engines.wide import COLUMNS, LANES, NOISE_BYTES, ROWS, Rounder, Uni
 #: `shift`, is set where something was lost, or stands in the bits `below`; at random, noise is
 #: added, `shift` places up. `least` and `span` say
 #: for which magnitudes that is right; the others go through float64. `one` is 1: of a known one
-#: LLVM would make a comparison, and three operations.
-NARROW = ("add", "keep", "place", "below", "shift", "least", "span", "one")
+#: LLVM would make a comparison, and three operations. `spacer` is `twice`'s.
+NARROW = ("add", "keep", "place", "below", "shift", "least", "span", "one", "spacer")
 A_BYTES, ROW_BYTES = 4 * ROWS, 4 * COLUMNS  # of one k of A, of a row of sums
 Given = dict[str, Lanes]
 #: step(k, a number of each row of A, a row of B, sums) -> sums
 Step = Callable[[ir.Value, list[Lanes], Lanes, list[Lanes]], list[Lanes]]
 
 
-def _load_given(builder: ir.IRBuilder, base: ir.Value) -> Given:
+def load_given(builder: ir.IRBuilder, base: ir.Value) -> Given:
     result = {}
     for index, name in enumerate(NARROW):
         pointer = builder.inttoptr(builder.add(base, I64(8 * index)), I32.as_pointer())
@@ -99,7 +100,7 @@ def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
     def build(function: ir.Function) -> None:
         a, b, pitch, acc, steps, base, base64, noise = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        given, noisy = _load_given(builder, base), kind == "noisy"
+        given, noisy = load_given(builder, base), kind == "noisy"
 
         def step(k: ir.Value, rows: list[Lanes], y: Lanes, totals: list[Lanes]) -> list[Lanes]:
             pairs = list(zip(rows, totals, strict=True))
@@ -124,35 +125,47 @@ def _narrow(kind: str, ranged: bool) -> Callable[[ir.Function], None]:
                 ]
                 return [Lanes(builder, call) for call in calls]
 
-            ordinary = None
-            for bits, _ in found:
-                inside = ((bits & MAGNITUDE32) - given["least"]) < given["span"]
-                ordinary = inside if ordinary is None else ordinary & inside
-            assert ordinary is not None
-            return unless_all(builder, ordinary, results, slow)
+            # the one of all rows that is farthest above `least`; what is below wraps
+            above = [(bits & MAGNITUDE32) - given["least"] for bits, _ in found]
+            farthest = functools.reduce(lambda x, y: x.call("umax", y), above)
+            return unless_all(builder, farthest < given["span"], results, slow)
 
-        _loop(builder, (a, b, pitch, acc, steps), step)
+        _in_place(builder, (a, b, pitch, acc, steps), step)
 
     return build
 
 
-def _loop(
-    builder: ir.IRBuilder, places_: tuple[ir.Value, ...],
-    step: Step,
-) -> None:  # fmt: skip
-    """Take every k of a chain, and return; from one k of B to the next are `pitch` bytes."""
-    a, b, pitch, acc, steps = places_
+def load_sums(builder: ir.IRBuilder, acc: ir.Value) -> list[Lanes]:
+    """A block of float32, row by row."""
     rows = [builder.add(acc, I64(ROW_BYTES * row)) for row in range(ROWS)]
-    loop = Counter(builder, steps, 1, [load(builder, row, F32, COLUMNS) for row in rows])
+    return [load(builder, row, F32, COLUMNS) for row in rows]
+
+
+def store_sums(builder: ir.IRBuilder, sums: list[Lanes], acc: ir.Value) -> None:
+    for row, lanes in enumerate(sums):
+        store(builder, lanes, builder.add(acc, I64(ROW_BYTES * row)))
+
+
+def every_k(
+    builder: ir.IRBuilder, operands: tuple[ir.Value, ...], sums: list[Lanes], step: Step
+) -> list[Lanes]:
+    """The sums after every k of a chain; from one k of B to the next are `pitch` bytes."""
+    a, b, pitch, steps = operands
+    loop = Counter(builder, steps, 1, sums)
     right = load(builder, builder.add(b, builder.mul(loop.index, pitch)), F32, COLUMNS)
     left = builder.add(a, builder.mul(loop.index, I64(A_BYTES)))
     factors = []
     for row in range(ROWS):
         pointer = builder.inttoptr(builder.add(left, I64(4 * row)), F32.as_pointer())
         factors.append(Lanes(builder, splat(builder, builder.load(pointer), COLUMNS)))
-    totals = step(loop.index, factors, right, loop.sums)
-    for lanes, row in zip(loop.close(totals), rows, strict=True):
-        store(builder, lanes, row)
+    return loop.close(step(loop.index, factors, right, loop.sums))
+
+
+def _in_place(builder: ir.IRBuilder, places_: tuple[ir.Value, ...], step: Step) -> None:
+    """Take every k of a chain onto the sums at an address, and return."""
+    a, b, pitch, acc, steps = places_
+    sums = every_k(builder, (a, b, pitch, steps), load_sums(builder, acc), step)
+    store_sums(builder, sums, acc)
     builder.ret_void()
 
 
@@ -169,7 +182,7 @@ def _chain(step: Step) -> Any:
 
     def build(function: ir.Function) -> None:
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        _loop(builder, tuple(function.args), step)
+        _in_place(builder, tuple(function.args), step)
 
     return build
 

@@ -28,6 +28,7 @@ from halfulp.engines.operands import (
 from halfulp.engines.outlines import is_outline
 from halfulp.engines.panels import FLOAT, FLOAT_PARTS, INTEGER, INTEGER_PARTS, pack_panels
 from halfulp.engines.systolic import PSUM_FLOAT, PSUM_PLAIN, PSUM_RAW, product, products
+from halfulp.engines.wide_operands import Panels
 
 #: Fewer multiply-accumulates than this run in one thread.
 _PARALLEL_MACS = 1 << 21
@@ -53,6 +54,11 @@ class Packed:
     counts: Counts
     sums: npt.NDArray[np.int32] | None = None
     stored: Format | None = None
+
+    @functools.cached_property
+    def panels(self) -> Panels:
+        """The values that go through the array in the first pass."""
+        return Panels(as_floats(self).high, self.width)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """Operands of `accumulate`: cast, brought into the order of the sums, laid out for the kernels."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from halfulp.engines.accumulation import Accumulation
 from halfulp.engines.wide import COLUMNS, ROWS
 
 Array = npt.NDArray[Any]
-_IN_CACHE = 1 << 14  # numbers that are looked at while they are in the cache
+_IN_CACHE = 1 << 16  # numbers that are looked at while they are in the cache
 
 
 class Laid(NamedTuple):
@@ -45,11 +47,24 @@ class Laid(NamedTuple):
         return address(self.memory), 0 if self.repeats else self.memory.strides[0]
 
 
-class Panels(NamedTuple):
+class Extremes(NamedTuple):
+    """float32 bits of the smallest magnitude that is not zero, INF32 if there is none, and of the
+    largest."""
+
+    smallest: int
+    largest: int
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
     """A float32 right operand in panels of columns, [panel][k][column]; zeros fill the last."""
 
     memory: Array
     width: int
+
+    @cached_property
+    def extremes(self) -> Extremes:
+        return extremes(self.memory)
 
     @property
     def columns(self) -> Array:
@@ -122,18 +137,40 @@ def widen(laid: Laid, tiny: int = 0) -> Laid:
     return _pack(laid, kinds[0 if floats else 1], tiny, np.empty((*shape, 2 * wide), np.float64))
 
 
-def finest(x: Array, fmt: FloatFormat) -> int:
-    """The exponent of which every finite number of `x`, of `fmt`, is a whole multiple."""
-    lowest = fmt.emin - fmt.mantissa_bits
-    if lowest > -60:
-        return lowest  # as good as any
-    flat, smallest = x.reshape(-1).view(np.uint32), INF32
+def extremes(x: Array) -> Extremes:
+    """Of float32 numbers."""
+    flat, smallest, largest = x.reshape(-1).view(np.uint32), INF32, 0
     for start in range(0, flat.size, _IN_CACHE):
         magnitude = flat[start : start + _IN_CACHE] & np.uint32(MAGNITUDE32)
+        largest = max(largest, int(magnitude.max()))
         magnitude -= np.uint32(1)  # zero comes last
-        smallest = min(smallest, int(magnitude.min()))
-    smallest += 1
-    return max((smallest >> 23) - 127 - fmt.mantissa_bits, lowest)
+        smallest = min(smallest, int(magnitude.min()) + 1)
+    return Extremes(smallest, largest)
+
+
+class Factors(NamedTuple):
+    """What is known of the numbers of an operand, or of products of two.
+
+    finest        they are whole multiples of 2^finest
+    significant   bits of a significand, at most
+    top           they are below 2^top; more than any float32 where they are not finite
+    """
+
+    finest: int
+    significant: int
+    top: int
+
+    def times(self, other: "Factors") -> "Factors":
+        return Factors(*(one + its for one, its in zip(self, other, strict=True)))
+
+
+def factors(found: Extremes, fmt: FloatFormat) -> Factors:
+    """Of values of a format."""
+    lowest = fmt.emin - fmt.mantissa_bits
+    finest = max((found.smallest >> 23) - 127 - fmt.mantissa_bits, lowest)
+    top = (found.largest >> 23) - 126
+    # infinity and NaN: the product with the smallest number must not look finite
+    return Factors(finest, fmt.mantissa_bits + 1, 2 * top if found.largest >= INF32 else top)
 
 
 def cast_operand(

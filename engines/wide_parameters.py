@@ -11,9 +11,11 @@ from halfulp.dtypes import FP32, FloatFormat, Rounding
 from halfulp.dtypes.parameters import bits32
 from halfulp.dtypes.rounding import TRUTH_TABLES, stays_finite
 from halfulp.engines import accumulate_chains as driver
+from halfulp.engines import twice
 from halfulp.engines.accumulation import Accumulation, Order
 from halfulp.engines.narrow import NARROW
 from halfulp.engines.wide import INF64, ROUNDING, SUM
+from halfulp.engines.wide_operands import Factors
 
 _LARGEST_SUM = 50  # bits of a float64 that a sum of aligned terms below four units may take
 
@@ -137,8 +139,8 @@ _SMALLEST_EXPONENT = -149  # of float32's last place
 
 
 @functools.lru_cache(256)
-def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
-    """The way for products that are whole multiples of 2^finest."""
+def narrow_way(how: Accumulation, products: Factors) -> NarrowWay:
+    """The way for products of which this is known."""
     held, rounding = how.accumulator, how.rounding
     assert isinstance(held, FloatFormat)
     if how.extra_exponent_bits or how.flushes_results:
@@ -150,7 +152,7 @@ def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
     if held == FP32 and rounding is Rounding.NEAREST_EVEN:
         return _CHAIN_ROUNDED if how.rounds_products else _CHAIN
     # what float32 would lose below its last place, nothing would tell
-    told = rounding in _WITHOUT_LOSS or finest >= _SMALLEST_EXPONENT
+    told = rounding in _WITHOUT_LOSS or products.finest >= _SMALLEST_EXPONENT
     dropped = 23 - held.mantissa_bits
     stochastic = rounding is Rounding.STOCHASTIC
     needed = how.random_bits if stochastic else _NEEDED.get(rounding, 0)
@@ -158,13 +160,25 @@ def narrow_way(how: Accumulation, finest: int) -> NarrowWay:
         return _WIDE
     half = (1 << dropped) >> 1
     add = {Rounding.NEAREST_EVEN: half - 1, Rounding.NEAREST_AWAY: half}.get(rounding, 0)
-    least, largest = bits32(ldexp(1.0, held.emin)), bits32(held.max)
+    # float32's exponents: subnormals are rounded alike, past the largest number is infinity
+    free = rounding is Rounding.NEAREST_EVEN and held == FloatFormat(8, held.mantissa_bits)
+    way, least, largest = _WAYS[rounding], ldexp(1.0, held.emin), held.max
+    if free and _twice(held, products):
+        way, largest = driver.TWICE, ldexp(1.0, twice.FARTHEST)
+        least = max(ldexp(1.0, products.top - 24), least)
+    elif free:
+        way = driver.EVEN
     given = {
         "add": add, "keep": -(1 << dropped), "place": 1 << dropped, "below": (1 << dropped) - 1,
         "shift": dropped - how.random_bits if stochastic else dropped,
-        "least": least, "span": max(largest - least + 1, 0), "one": 1,
+        "least": bits32(least), "span": max(bits32(largest) - bits32(least) + 1, 0), "one": 1,
+        "spacer": bits32(ldexp(1.5, dropped)),
     }  # fmt: skip
-    # float32's exponents: subnormals are rounded alike, past the largest number is infinity
-    free = rounding is Rounding.NEAREST_EVEN and held == FloatFormat(8, held.mantissa_bits)
-    way = driver.EVEN if free else _WAYS[rounding]
     return NarrowWay(way, np.array([given[name] for name in NARROW], np.int64))
+
+
+def _twice(held: FloatFormat, products: Factors) -> bool:
+    """Whether `halfulp.engines.twice` serves an accumulator with float32's exponents."""
+    together = held.precision + products.significant
+    # what is added to a number must be larger: at least three bits are dropped
+    return held.precision <= 21 and together <= 24 and products.top <= twice.PRODUCT

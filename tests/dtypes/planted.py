@@ -214,7 +214,7 @@ PLANTED = (
     ),
     Planted(
         "subnormals are flushed as the process does", "natives.py",
-        "I64(_X86_DEFAULT_MXCSR)", "builder.and_(read(), I64(0x9FC0))", _FLUSHING,
+        "I64(X86_DEFAULT)", "builder.and_(read(), I64(0x9FC0))", _FLUSHING,
     ),
     Planted(
         "a result past the caches at any address", "kernels.py",

@@ -14,7 +14,7 @@ from halfulp.dtypes import FP32, FloatFormat, Format, round_to
 from halfulp.engines import matmul, reference_accumulation
 from halfulp.engines.accumulation import Accumulation
 from halfulp.engines.wide import COLUMNS, ROWS
-from halfulp.engines.wide_operands import finest
+from halfulp.engines.wide_operands import extremes, factors
 from halfulp.engines.wide_parameters import narrow_way
 
 Array = npt.NDArray[Any]
@@ -78,7 +78,8 @@ def assert_same(found: Array, wanted: Array, *given: Array | None) -> None:
 
 def way(how: Accumulation, a: Array, b: Array, fmt: FloatFormat) -> int:
     """The way of these chains, one of those of `halfulp.engines.accumulate`."""
-    return narrow_way(how, finest(a, fmt) + finest(b, fmt)).way
+    known = (factors(extremes(x), fmt) for x in (a, b))
+    return narrow_way(how, next(known).times(next(known))).way
 
 
 def landmarks(fmt: FloatFormat, least: float) -> list[float]:

@@ -1,0 +1,100 @@
+"""Chains rounded to float32 and then to the accumulator's format, where that is one rounding.
+
+To nearest even twice is once but where the first result is a tie of the second rounding and not
+exact. Let a sum a have q significant bits, a product p of x and y Q together, and q + Q <= 24,
+float32's. Then what a + p loses in float32 is less than p's last place, or p is lost in a, or a in
+p; and a tie that lost something is p itself, with 0 < |a| <= 2^-24 |p|
+(`tests/engines/test_twice.py` tries all of it with fewer bits). So it is enough to see that no sum
+but a first zero comes so close to 0.
+"""
+
+from llvmlite import ir
+
+from halfulp.dtypes.lanes import F32, I32, I64, Lanes
+from halfulp.dtypes.natives import native
+from halfulp.dtypes.parameters import INF32, MAGNITUDE32, SIGN32
+from halfulp.engines.grid import offset
+from halfulp.engines.narrow import (
+    A_BYTES,
+    Given,
+    Step,
+    every_k,
+    load_given,
+    load_sums,
+    store_sums,
+)
+
+STEPS = 32  # between two looks: so many are computed again where they may not round twice
+#: Powers of two: sums that enter stay below the first, products below the other, and so all sums,
+#: and what is added to round them, within float32.
+FARTHEST, PRODUCT = 99, 80
+
+
+def _may_enter(sums: list[Lanes], given: Given) -> ir.Value:
+    """Whether every sum, a number of the accumulator's format, is 0 or of an ordinary size."""
+    may = sums[0].equals(sums[0])
+    for total in sums:
+        magnitude = total.bits(I32) & MAGNITUDE32
+        may = may & (((magnitude - given["least"]) < given["span"]) | magnitude.equals(0))
+    return may.reduce("and")
+
+
+def _rounding(given: Given) -> Step:
+    """A step of all rows; behind the sums is the smallest power of two that was met."""
+    up, down = ((given["spacer"] ^ sign).bits(F32) for sign in (0, SIGN32))
+
+    def step(k: ir.Value, rows: list[Lanes], y: Lanes, before: list[Lanes]) -> list[Lanes]:
+        *totals, smallest = before
+        results = []
+        for x, total in zip(rows, totals, strict=True):
+            near = x.fma(y, total)
+            power = near.bits(I32) & INF32
+            smallest = smallest.call("umin", power)
+            moved = power.bits(F32).fma(up, near)
+            results.append(power.bits(F32).fma(down, moved))
+        return [*results, smallest]
+
+    return step
+
+
+def _build(function: ir.Function) -> None:
+    """(a, b, pitch, accumulators, steps, parameters, done)
+
+    `spacer` is 1.5 times the power of two that moves a number's last place in float32 to that in
+    the accumulator's format; added to the number and taken away it rounds to nearest even. `least`
+    and `span` say which accumulators may enter beside 0, and `least` how small the sums may be.
+    """
+    a, b, pitch, acc, steps, base, done = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    given, sums, entry = load_given(builder, base), load_sums(builder, acc), builder.block
+    least, step = given["least"], _rounding(given)
+    some, kept, end = (builder.append_basic_block(name) for name in ("some", "kept", "end"))
+    builder.cbranch(_may_enter(sums, given), some, end)
+    builder.position_at_end(some)
+    k, phis = builder.phi(I64), [builder.phi(total.value.type) for total in sums]
+    left = builder.sub(steps, k)
+    count = builder.select(builder.icmp_signed("<", left, I64(STEPS)), left, I64(STEPS))
+    places = offset(builder, a, k, A_BYTES), offset(builder, b, k, pitch), pitch, count
+    before = [*(Lanes(builder, phi) for phi in phis), least.like(INF32)]
+    *after, smallest = every_k(builder, places, before, step)
+    looked = builder.block
+    builder.cbranch((smallest >= least).reduce("and"), kept, end)
+    builder.position_at_end(kept)
+    store_sums(builder, after, acc)
+    following = builder.add(k, count)
+    builder.cbranch(builder.icmp_signed("<", following, steps), some, end)
+    old, new = [total.value for total in sums], [total.value for total in after]
+    for phi, first, again in zip([k, *phis], [I64(0), *old], [following, *new], strict=True):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(again, kept)
+    builder.position_at_end(end)
+    number = builder.phi(I64)
+    for value, block in ((I64(0), entry), (k, looked), (following, kept)):
+        number.add_incoming(value, block)
+    builder.store(number, builder.inttoptr(done, I64.as_pointer()))
+    builder.ret_void()
+
+
+#: narrow_twice((a, b, pitch, accumulators, steps, parameters, done)): as many of the steps as are
+#: rounded as once, their number at `done`.
+narrow_twice = native("halfulp_narrow_twice", 7, _build)
