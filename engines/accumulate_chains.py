@@ -37,7 +37,7 @@ from halfulp.engines.steps import (
 )
 from halfulp.engines.twice import STEPS, narrow_twice
 from halfulp.engines.wide import A_BYTES, B_BYTES, BLOCK_BYTES, COLUMNS, NOISE_BYTES, ROWS
-from halfulp.engines.wide_packing import draw, open_block, put
+from halfulp.engines.wide_packing import draw_halves, draw_words, open_block, put
 
 # how a block of products becomes part of the accumulator
 SEQUENTIAL, SEQUENTIAL_ROUNDED, PAIRWISE, TO_ZERO, DOWN, TO_NEAREST, EXACT = range(7)
@@ -51,7 +51,7 @@ APART, PAIRED = 1, 2  # how the chains of a tile meet that start from +0
 # the layout of a thread's scratch memory: blocks of float64
 ACC, PSUM, _TEMP, ZERO, NUMBERS, _WORDS, NARROW = (BLOCK_BYTES * i for i in range(7))
 _LOST = 12 * BLOCK_BYTES  # and behind it whether anything was
-_NOISE = 8 * BLOCK_BYTES  # a random word of each output, four times
+_NOISE = 8 * BLOCK_BYTES  # a random number of each output, up to eight times
 _STACK = 16 * BLOCK_BYTES  # sums of neighbours that wait for theirs
 CHAINS = 56 * BLOCK_BYTES  # the same of chains
 ENVIRONMENT = 96 * BLOCK_BYTES
@@ -64,14 +64,30 @@ How = tuple[int, int, int, int, int]
 
 
 @device
+def _drawn(drop: int) -> int:
+    """Roundings that one counter serves: by halves of its four words, if these are enough."""
+    return 8 if drop >= 16 else 4
+
+
+@device
 def noise_of(t: int, how: How) -> int:
     """Where the random bits of rounding number t stand; without any, zeros."""
     _, stochastic, seed, drop, scratch = how
     if stochastic == 0:
         return scratch + ZERO
-    if t % 4 == 0:
-        draw((scratch + NUMBERS, t // 4, seed, drop, scratch + _NOISE))
-    return scratch + _NOISE + t % 4 * NOISE_BYTES
+    drawn = _drawn(drop)
+    if t % drawn == 0 and drawn == 8:
+        draw_halves((scratch + NUMBERS, t // drawn, seed, drop, scratch + _NOISE))
+    elif t % drawn == 0:
+        draw_words((scratch + NUMBERS, t // drawn, seed, drop, scratch + _NOISE))
+    return scratch + _NOISE + t % drawn * NOISE_BYTES
+
+
+@device
+def _left(t: int, steps: int, how: How) -> int:
+    """How many of the next steps have their random bits already, once the first has."""
+    drawn = _drawn(how[3])
+    return min(drawn - t % drawn, steps)
 
 
 @device
@@ -117,7 +133,7 @@ def narrowly(a: int, b: int, steps: int, t: int, how: How, narrow: Narrow) -> in
     elif way == NOISY_RANGED:
         k = 0
         while k < steps:
-            count = min(4 - t % 4, steps - k)
+            count = _left(t, steps - k, how)
             narrow_noisy_ranged((a + k * A_NARROW, b + k * pitch, pitch, acc, count, given, wide,
                                  noise_of(t, how)))  # fmt: skip
             k, t = k + count, t + count
@@ -139,7 +155,7 @@ def in_sequence(a: int, b: int, steps: int, order: int, t: int, how: How) -> int
     elif order == SEQUENTIAL:
         k = 0
         while k < steps:
-            count = min(4 - t % 4, steps - k)
+            count = _left(t, steps - k, how)
             sequential_noisy((a + k * A_BYTES, b + k * B_BYTES, acc, count, given,
                               noise_of(t, how)))  # fmt: skip
             k, t = k + count, t + count

@@ -74,8 +74,10 @@ class Accumulation:
     rounding              of the accumulator, any; a product and a join are rounded so as well
     seed, random_bits     for stochastic: rounding number t of output i (row-major over the whole
                           result) draws word t % 4 of Philox-4x32-10 with counter (i, t // 4) and
-                          key `seed`, its upper `random_bits`. Two neighbours are added as soon as
-                          both are there, a chain's sum to those before it likewise
+                          key `seed`, or with at most 16 bits half t % 8 of the words of counter
+                          (i, t // 8), upper halves first: its upper `random_bits`. Two neighbours
+                          are added as soon as both are there, a chain's sum to those before it
+                          likewise
     extra_exponent_bits   sequential or pairwise: the accumulator's exponent has 0 to 2 bits more
                           than its format's
     psum, psum_rounding   end: format and deterministic rounding of the accumulator outside of the

@@ -139,7 +139,10 @@ def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[in
 
 def draw(how: Accumulation, output: int, rounding: int) -> Noise:
     """The random bits of one rounding of one output."""
-    step, word = divmod(rounding, 4)
+    halves = how.random_bits <= 16
+    step, word = divmod(rounding // 2 if halves else rounding, 4)
     counter = (output & _LOW, output >> 32, step & _LOW, step >> 32)
     drawn = philox(counter, (how.seed & _LOW, how.seed >> 32))[word]
+    if halves:
+        drawn = drawn % 2**16 * 2**16 if rounding % 2 else drawn
     return Noise(drawn >> (32 - how.random_bits), how.random_bits)

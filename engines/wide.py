@@ -128,6 +128,9 @@ class Rounder:
     def added(self, x: Lanes, y: Lanes, vector: int) -> Lanes:
         """x + y, rounded once; the environment must cut toward zero."""
         total = x + y
+        if self.noisy:
+            # what was cut off is less than a unit of the noise, and cannot carry
+            return self._rounded(total.bits(I64), vector)
         # exact where y is the larger; where x is, what y - total loses has the sign of what total
         # has lost, so that nothing cancels
         left = (x + (y - total)).bits(I64).call("umin", self.quick["one"])

@@ -1,6 +1,7 @@
 """What goes into and comes out of `steps`: operands with their powers, blocks of outputs, noise."""
 
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 
@@ -100,8 +101,8 @@ def _build_close(function: ir.Function) -> None:
     units.close()
 
 
-def _build_draw(function: ir.Function) -> None:
-    """Four words for each output of a block, of one counter each."""
+def _draw(function: ir.Function, halves: bool) -> None:
+    """Four words for each output of a block, of one counter each; or the halves of them."""
     numbers, step, seed, drop, target = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
 
@@ -115,9 +116,12 @@ def _build_draw(function: ir.Function) -> None:
     shift = builder.mul(loop.index, I64(8 * _DRAWN))
     half = builder.mul(loop.index, I64(4 * _DRAWN))
     output = load(builder, builder.add(numbers, shift), I64, _DRAWN)
-    for word, lanes in enumerate(rounds([output & _LOW, output >> 32, *steps], key)):
-        place = builder.add(builder.add(target, half), I64(word * NOISE_BYTES))
-        store(builder, ((lanes & _LOW) >> unwanted).convert("trunc", I32), place)
+    drawn = rounds([output & _LOW, output >> 32, *steps], key)
+    # the lower half of a word stands where the upper one does
+    pieces = [piece for word in drawn for piece in ([word, word << 16] if halves else [word])]
+    for number, piece in enumerate(pieces):
+        place = builder.add(builder.add(target, half), I64(number * NOISE_BYTES))
+        store(builder, ((piece & _LOW) >> unwanted).convert("trunc", I32), place)
     loop.close()
     builder.ret_void()
 
@@ -150,8 +154,10 @@ spread_columns = native("halfulp_spread_columns", 3, _spread(COLUMNS), guarded=F
 open_block = native("halfulp_open_block", 2, _build_open)
 #: close_block((source, target)): back, exact; every NaN canonical
 close_block = native("halfulp_close_block", 2, _build_close)
-#: draw((numbers, step, seed, drop, target)): NOISE_BYTES of int32 for each word
-draw = native("halfulp_draw", 5, _build_draw, guarded=False)
+#: draw_words((numbers, step, seed, drop, target)): NOISE_BYTES of int32 for each of four words,
+draw_words = native("halfulp_draw_words", 5, partial(_draw, halves=False), guarded=False)
+#: or of eight halves of words, of which `drop`, 16 or more, takes the lower half away
+draw_halves = native("halfulp_draw_halves", 5, partial(_draw, halves=True), guarded=False)
 #: number((target, first, of a row))
 number = native("halfulp_number", 3, _build_number, guarded=False)
 #: put((place, value)): one int64

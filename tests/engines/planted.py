@@ -132,6 +132,10 @@ PLANTED = (
         "products.top - 24", "products.top - 27", _LOST,
     ),
     Planted(
+        "the halves of a word are alike", "wide_packing.py",
+        "[word, word << 16]", "[word, word]", _SIZES,
+    ),
+    Planted(
         "a chain rounds its products", "narrow.py",
         "[x.fma(y, total) for x, total in zip(rows, totals, strict=True)]",
         "[x * y + total for x, total in zip(rows, totals, strict=True)]", _CHAIN,

@@ -1,6 +1,7 @@
 """The judge's single steps: zeros, specials, overflow, flushing, NaN bits, draws."""
 
 import dataclasses
+from dataclasses import replace
 from math import inf, isnan, nan
 from typing import Any
 
@@ -223,14 +224,22 @@ def test_philox_gives_the_known_answers() -> None:
         assert philox(counter, key) == wanted
 
 
-def test_a_draw_is_the_upper_bits_of_one_word() -> None:
+def test_a_draw_is_the_upper_bits_of_a_word_or_of_half_of_one() -> None:
     seed, output = 0x299F31D0_A4093822, 0x85A308D3_243F6A88
-    one = Accumulation(rounding=Rounding.STOCHASTIC, seed=seed, random_bits=12)
-    for word, wanted in enumerate((0xD16, 0x94F, 0x500, 0x241)):
-        found = draw(one, output, 4 * 0x03707344_13198A2E + word)
-        assert (found.value, found.bits) == (wanted, 12)
-    first = philox((3, 0, 0, 0), (0, 0))[2] >> 16
-    assert draw(Accumulation(rounding=Rounding.STOCHASTIC), 3, 2).value == first
+    counter = (output & 0xFFFFFFFF, output >> 32, 0x13198A2E, 0x03707344)
+    words = philox(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    assert [word >> 20 for word in words] == [0xD16, 0x94F, 0x500, 0x241]
+    many = Accumulation(rounding=Rounding.STOCHASTIC, seed=seed, random_bits=17)
+    for number, word in enumerate(words):
+        found = draw(many, output, 4 * 0x03707344_13198A2E + number)
+        assert (found.value, found.bits) == (word >> 15, 17)
+    few = replace(many, random_bits=12)
+    halves = [half for word in words for half in (word >> 16, word & 0xFFFF)]
+    for number, half in enumerate(halves):
+        found = draw(few, output, 8 * 0x03707344_13198A2E + number)
+        assert (found.value, found.bits) == (half >> 4, 12)
+    third = philox((3, 0, 0, 0), (0, 0))[1] >> 16
+    assert draw(Accumulation(rounding=Rounding.STOCHASTIC), 3, 2).value == third
 
 
 # a sixteenth is a quarter of an ulp of one: it moves the sum up in a quarter of the draws
