@@ -105,6 +105,8 @@ def _twice(a: int, b: int, steps: int, how: How, narrow: Narrow) -> None:
     while k < steps:
         narrow_twice((a + k * A_NARROW, b + k * pitch, pitch, acc, steps - k, given, place))
         k += unpack(place, 1)[0]
+        if k == steps:
+            return
         count = min(STEPS, steps - k) if patience else steps - k
         narrow_even((a + k * A_NARROW, b + k * pitch, pitch, acc, count, given, how[0],
                      how[4] + ZERO))  # fmt: skip

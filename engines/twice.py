@@ -24,7 +24,7 @@ from halfulp.engines.narrow import (
     store_sums,
 )
 
-STEPS = 32  # between two looks: so many are computed again where they may not round twice
+STEPS = 16  # between two looks: so many are computed again where they may not round twice
 #: Powers of two: sums that enter stay below the first, products below the other, and so all sums,
 #: and what is added to round them, within float32.
 FARTHEST, PRODUCT = 99, 80

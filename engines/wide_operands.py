@@ -21,6 +21,7 @@ from halfulp.engines.accumulate_integers import (
     pack,
 )
 from halfulp.engines.accumulation import Accumulation
+from halfulp.engines.layout import lay_blocks
 from halfulp.engines.wide import COLUMNS, ROWS
 
 Array = npt.NDArray[Any]
@@ -114,12 +115,26 @@ def lay(x: Array, rows: bool, order: Array, batch: tuple[int, ...]) -> Laid:
         flat = flat[:, order]
     blocks, whole = -(-width // wide), width // wide
     laid = np.empty((len(flat), blocks, len(order), wide), x.dtype)
+    if not rows and flat.strides[2] == flat.itemsize == 4:
+        _lay_blocks(flat, laid)
+        return Laid(laid, not lead)
     parts = flat[:, :, : whole * wide].reshape(len(flat), len(order), whole, wide)
     laid[:, :whole] = parts.swapaxes(1, 2)
     if blocks > whole:
         laid[:, whole] = 0
         laid[:, whole, :, : width - whole * wide] = flat[:, :, whole * wide :]
     return Laid(laid, not lead)
+
+
+def _lay_blocks(flat: Array, laid: Array) -> None:
+    """Rows of a batch of matrices, their elements side by side, by blocks of columns."""
+    if not laid.size:
+        return
+    matrices, depth, width = flat.shape
+    places = address(flat), *flat.strides[:2], address(laid), depth, width
+    count = matrices * laid.shape[1]
+    pieces = split(count, 1, max(_IN_CACHE // (4 * depth * COLUMNS), 1))
+    parallel(lay_blocks, [(*places, *piece) for piece in pieces])
 
 
 def _pack(laid: Laid, kind: int, given: int, out: Array) -> Laid:
