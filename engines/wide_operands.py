@@ -117,12 +117,12 @@ def lay(x: Array, rows: bool, order: Array, batch: tuple[int, ...]) -> Laid:
     laid = np.empty((len(flat), blocks, len(order), wide), x.dtype)
     if not rows and flat.strides[2] == flat.itemsize == 4:
         _lay_blocks(flat, laid)
-        return Laid(laid, not lead)
-    parts = flat[:, :, : whole * wide].reshape(len(flat), len(order), whole, wide)
-    laid[:, :whole] = parts.swapaxes(1, 2)
-    if blocks > whole:
-        laid[:, whole] = 0
-        laid[:, whole, :, : width - whole * wide] = flat[:, :, whole * wide :]
+    else:
+        parts = flat[:, :, : whole * wide].reshape(len(flat), len(order), whole, wide)
+        laid[:, :whole] = parts.swapaxes(1, 2)
+        if blocks > whole:
+            laid[:, whole] = 0
+            laid[:, whole, :, : width - whole * wide] = flat[:, :, whole * wide :]
     return Laid(laid, not lead)
 
 
