@@ -41,7 +41,7 @@ from halfulp.engines.wide_packing import draw_halves, draw_words, open_block, pu
 
 # how a block of products becomes part of the accumulator
 SEQUENTIAL, SEQUENTIAL_ROUNDED, PAIRWISE, TO_ZERO, DOWN, TO_NEAREST, EXACT = range(7)
-# the way of a chain: in float64, or one of `narrow`'s
+# the way of a chain: in float64, or one of `narrow`'s or `twice`'s
 WIDE, CHAIN, CHAIN_ROUNDED, EVEN, EVEN_RANGED, RANGED, ODD_RANGED, NOISY_RANGED, PAIRS, TWICE = (
     range(10)
 )
@@ -51,6 +51,7 @@ APART, PAIRED = 1, 2  # how the chains of a tile meet that start from +0
 # the layout of a thread's scratch memory: blocks of float64
 ACC, PSUM, _TEMP, ZERO, NUMBERS, _WORDS, NARROW = (BLOCK_BYTES * i for i in range(7))
 _LOST = 12 * BLOCK_BYTES  # and behind it whether anything was
+_DONE = _LOST  # steps that were rounded twice
 _NOISE = 8 * BLOCK_BYTES  # a random number of each output, up to eight times
 _STACK = 16 * BLOCK_BYTES  # sums of neighbours that wait for theirs
 CHAINS = 56 * BLOCK_BYTES  # the same of chains
@@ -100,7 +101,7 @@ def add_rounded(x: int, y: int, target: int, t: int, how: How) -> int:
 def _twice(a: int, b: int, steps: int, how: How, narrow: Narrow) -> None:
     """A chain that is rounded twice where that is once."""
     _, given, pitch = narrow
-    acc, place = how[4] + NARROW, how[4] + _LOST
+    acc, place = how[4] + NARROW, how[4] + _DONE
     k, patience = 0, _PATIENCE
     while k < steps:
         narrow_twice((a + k * A_NARROW, b + k * pitch, pitch, acc, steps - k, given, place))

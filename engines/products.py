@@ -55,10 +55,14 @@ class Packed:
     sums: npt.NDArray[np.int32] | None = None
     stored: Format | None = None
 
-    @functools.cached_property
+    @property
     def panels(self) -> Panels:
-        """The values that go through the array in the first pass."""
-        return Panels(as_floats(self).high, self.width)
+        """The values that go through the array in the first pass; of words they are made anew."""
+        return self._panels if self.sums is None else Panels(as_floats(self).high, self.width)
+
+    @functools.cached_property
+    def _panels(self) -> Panels:
+        return Panels(self.high, self.width)
 
 
 @dataclass(frozen=True, eq=False)

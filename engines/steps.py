@@ -76,7 +76,7 @@ def _sequential(rounds_products: bool, noisy: bool = False) -> Callable[[ir.Func
         builder, (a, b, acc, steps, given, noise) = units.builder, units.arguments
         rounder = Rounder(builder, given, noise, noisy).prepare()
         loop = Counter(builder, steps, 1, load_unit(builder, acc))
-        if noisy:  # a word for each step
+        if noisy:  # a number for each step
             word = builder.mul(loop.index, I64(NOISE_BYTES))
             rounder = replace(rounder, noise=builder.add(noise, word))
         products = _Operands(builder, a, b, loop.index).products()
@@ -272,7 +272,7 @@ def _cutting(name: str, arguments: int, build: Callable[[ir.Function], None]) ->
 #: sequential((a, b, accumulators, steps, parameters, noise))
 sequential = _cutting("halfulp_sequential", 6, _sequential(False))
 sequential_rounded = _cutting("halfulp_sequential_rounded", 6, _sequential(True))
-#: sequential_noisy((a, b, accumulators, at most four steps, parameters, noise of the first))
+#: sequential_noisy((a, b, accumulators, at most eight steps, parameters, noise of the first))
 sequential_noisy = _cutting("halfulp_sequential_noisy", 6, _sequential(False, True))
 #: product((a, b, target, parameters, noise)): of one k, rounded
 product = _cutting("halfulp_wide_product", 5, _build_product)

@@ -1,12 +1,17 @@
 """Chains rounded to float32 and then to the accumulator's format, where that is one rounding.
 
 To nearest even twice is once but where the first result is a tie of the second rounding and not
-exact. Let a sum a have q significant bits, a product p of x and y Q together, and q + Q <= 24,
-float32's. Then what a + p loses in float32 is less than p's last place, or p is lost in a, or a in
-p; and a tie that lost something is p itself, with 0 < |a| <= 2^-24 |p|
-(`tests/engines/test_twice.py` tries all of it with fewer bits). So it is enough to see that no sum
-but a first zero comes so close to 0.
+exact. Let a sum a have q significant bits and a product p of x and y Q together, q + Q <= 24 and
+2 q < 24, float32's. Where a + p is no float32, one of them reaches far below the other. If it is p,
+it is too small for a tie: its bits are never all set, so that it does not come near enough to half
+a place of a. If it is a, it is less than the distance of p, and of a place of a tie, from the next
+of their like; so the tie is p itself, and 0 < |a| <= 2^-24 |p|. It is enough to see that no sum
+comes so close to 0 (`tests/engines/test_twice.py` tries all of it with fewer bits). A sum that is 0
+may enter; one that becomes 0 counts as too close, since a subnormal one has its power of two.
 """
+
+import functools
+import operator
 
 from llvmlite import ir
 
@@ -25,18 +30,16 @@ from halfulp.engines.narrow import (
 )
 
 STEPS = 16  # between two looks: so many are computed again where they may not round twice
-#: Powers of two: sums that enter stay below the first, products below the other, and so all sums,
-#: and what is added to round them, within float32.
-FARTHEST, PRODUCT = 99, 80
+#: Sums that enter are at most 2^SUM_EXPONENT, products below 2^PRODUCT_EXPONENT; so all sums, and
+#: what is added to round them, stay within float32.
+SUM_EXPONENT, PRODUCT_EXPONENT = 99, 80
 
 
 def _may_enter(sums: list[Lanes], given: Given) -> ir.Value:
     """Whether every sum, a number of the accumulator's format, is 0 or of an ordinary size."""
-    may = sums[0].equals(sums[0])
-    for total in sums:
-        magnitude = total.bits(I32) & MAGNITUDE32
-        may = may & (((magnitude - given["least"]) < given["span"]) | magnitude.equals(0))
-    return may.reduce("and")
+    magnitudes = [total.bits(I32) & MAGNITUDE32 for total in sums]
+    may = [((x - given["least"]) < given["span"]) | x.equals(0) for x in magnitudes]
+    return functools.reduce(operator.and_, may).reduce("and")
 
 
 def _rounding(given: Given) -> Step:

@@ -24,7 +24,7 @@ UNIT_ROWS = 4  # of those whose running sums are in registers
 VECTORS = COLUMNS // LANES
 BLOCK_BYTES = ROWS * COLUMNS * 8  # of such a block of numbers
 UNIT_BYTES = UNIT_ROWS * COLUMNS * 8
-NOISE_BYTES = ROWS * COLUMNS * 4  # of a random word for each output of a block
+NOISE_BYTES = ROWS * COLUMNS * 4  # of a random number for each output of a block
 A_BYTES, B_BYTES = 2 * ROWS * 8, 2 * COLUMNS * 8  # of one k: values, then their powers
 
 #: Parameters of a rounding, int64. Quickly a number x becomes (x + more + add) & keep, where more

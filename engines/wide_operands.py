@@ -26,6 +26,7 @@ from halfulp.engines.wide import COLUMNS, ROWS
 
 Array = npt.NDArray[Any]
 _IN_CACHE = 1 << 16  # numbers that are looked at while they are in the cache
+_LEAST = 1 << 14  # numbers to lay out for which another thread is asked
 
 
 class Laid(NamedTuple):
@@ -133,7 +134,7 @@ def _lay_blocks(flat: Array, laid: Array) -> None:
     matrices, depth, width = flat.shape
     places = address(flat), *flat.strides[:2], address(laid), depth, width
     count = matrices * laid.shape[1]
-    pieces = split(count, 1, max(_IN_CACHE // (4 * depth * COLUMNS), 1))
+    pieces = split(count, 1, max(_LEAST // (depth * COLUMNS), 1))
     parallel(lay_blocks, [(*places, *piece) for piece in pieces])
 
 

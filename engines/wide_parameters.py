@@ -164,7 +164,7 @@ def narrow_way(how: Accumulation, products: Factors) -> NarrowWay:
     free = rounding is Rounding.NEAREST_EVEN and held == FloatFormat(8, held.mantissa_bits)
     way, least, largest = _WAYS[rounding], ldexp(1.0, held.emin), held.max
     if free and _twice(held, products):
-        way, largest = driver.TWICE, ldexp(1.0, twice.FARTHEST)
+        way, largest = driver.TWICE, ldexp(1.0, twice.SUM_EXPONENT)
         least = max(ldexp(1.0, products.top - 24), least)
     elif free:
         way = driver.EVEN
@@ -179,6 +179,5 @@ def narrow_way(how: Accumulation, products: Factors) -> NarrowWay:
 
 def _twice(held: FloatFormat, products: Factors) -> bool:
     """Whether `halfulp.engines.twice` serves an accumulator with float32's exponents."""
-    together = held.precision + products.significant
-    # what is added to a number must be larger: at least three bits are dropped
-    return held.precision <= 21 and together <= 24 and products.top <= twice.PRODUCT
+    q, together = held.precision, held.precision + products.significant
+    return 2 * q < 24 and together <= 24 and products.top <= twice.PRODUCT_EXPONENT

@@ -78,8 +78,8 @@ def assert_same(found: Array, wanted: Array, *given: Array | None) -> None:
 
 def way(how: Accumulation, a: Array, b: Array, fmt: FloatFormat) -> int:
     """The way of these chains, one of those of `halfulp.engines.accumulate`."""
-    known = (factors(extremes(x), fmt) for x in (a, b))
-    return narrow_way(how, next(known).times(next(known))).way
+    products = factors(extremes(a), fmt).times(factors(extremes(b), fmt))
+    return narrow_way(how, products).way
 
 
 def landmarks(fmt: FloatFormat, least: float) -> list[float]:

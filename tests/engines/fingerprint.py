@@ -62,6 +62,7 @@ ACCUMULATIONS = (
     (Accumulation(accumulator=FP16, rounding=Rounding.TOWARD_ZERO), FP16),
     (Accumulation(accumulator=FP16, rounding=Rounding.TO_ODD), FP16),
     (Accumulation(accumulator=BF16, rounding=Rounding.STOCHASTIC, seed=7), BF16),
+    (Accumulation(rounding=Rounding.STOCHASTIC, random_bits=20, seed=7), FP32),
     (Accumulation(rounding=Rounding.TOWARD_POSITIVE, tile=100, entry=Entry.END), FP32),
     (Accumulation(Order.PAIRWISE, block=8), FP32),
     (Accumulation(Order.PAIRWISE, block=None, accumulator=FP16, flushes_results=True), FP16),

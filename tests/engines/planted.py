@@ -19,6 +19,9 @@ _ALIGNED = "aligned_sums_are_exact"
 _EVEN = _paths(_NARROW, "bf16-nearest_even-3", "fp16-nearest_even-4")
 _CHAIN = _paths(_NARROW, "fp32-nearest_even-1")
 _LOST = named("engines/test_twice.py", "test_a_sum_lost_in_the_product_is_rounded_once", "bf16")
+_HOLDS = named(
+    "engines/test_twice.py", "test_a_sum_that_holds_a_tie_beside_the_product_goes_another_way"
+)
 _ENTERS = named("engines/test_twice.py", "test_what_enters_may_be_any_number", "bf16")
 _FLOAT64 = _paths(_WIDE, "fp32-toward_positive", "fp16-nearest_even")
 _COARSE = _paths(_ALIGNED, "3-toward_zero-block-4-None")
@@ -130,6 +133,10 @@ PLANTED = (
     Planted(
         "sums eight times too small are let through", "wide_parameters.py",
         "products.top - 24", "products.top - 27", _LOST,
+    ),
+    Planted(
+        "a sum may have all bits but a product's", "wide_parameters.py",
+        "2 * q < 24 and together <= 24", "together <= 24", _HOLDS,
     ),
     Planted(
         "the halves of a word are alike", "wide_packing.py",

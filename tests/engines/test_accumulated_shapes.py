@@ -119,6 +119,7 @@ FAMILIES = [
     pytest.param(
         summed(rounding="stochastic", accumulator=BF16, random_bits=8), BF16, id="stochastic"
     ),
+    pytest.param(summed(rounding="stochastic", random_bits=20), FP16, id="many random bits"),
     pytest.param(summed(accumulator=IntegerAccumulator(18)), INT8, id="integers"),
 ]
 families = pytest.mark.parametrize(("how", "fmt"), FAMILIES)

@@ -9,6 +9,7 @@ import pytest
 
 from halfulp.dtypes import BF16, E4M3, E5M2, FP32, TF32, FloatFormat, round_to
 from halfulp.engines import accumulate_chains as driver
+from halfulp.engines.presets import E8M13
 from halfulp.engines.twice import STEPS
 from halfulp.engines.wide_operands import extremes, factors
 from halfulp.engines.wide_parameters import narrow_way
@@ -27,22 +28,43 @@ def _nearest(value: Fraction, bits: int) -> tuple[Fraction, int]:
     return units * unit, exponent + (units.bit_length() > bits)
 
 
-@pytest.mark.parametrize("bits", [(2, 2, 2), (3, 2, 2), (2, 3, 3), (3, 3, 2)], ids=str)
-def test_twice_is_once_unless_a_sum_is_lost_in_the_product(bits: tuple[int, int, int]) -> None:
-    held, first, second = bits
-    between = sum(bits)  # float32's part in the proof
+def _decided_by_no_small_sum(held: int, first: int, second: int, between: int) -> bool:
+    """Whether rounding to `between` bits and then to `held` is once, but after a tiny sum."""
     sums = range(1 << (held - 1), 1 << held)
     products = {x * y for x in range(1, 1 << first) for y in range(1, 1 << second)}
-    far, differ = 2 * between + 2, 0
+    far = 2 * between + 2
     for total, term, shift, sign in product(sums, products, range(-far, far), (1, -1)):
-        value = total + sign * term * Fraction(2) ** shift
+        value = abs(total + sign * term * Fraction(2) ** shift)
         if value == 0:
             continue
-        near, exponent = _nearest(abs(value), between)
-        if _nearest(near, held)[0] != _nearest(abs(value), held)[0]:
-            differ += 1
-            assert total <= Fraction(2) ** (exponent - between)
-    assert differ or held == 2 == first
+        near, exponent = _nearest(value, between)
+        twice, once = _nearest(near, held)[0], _nearest(value, held)[0]
+        if twice != once and total > Fraction(2) ** (exponent - between):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("bits", [(2, 2, 2), (3, 2, 2), (2, 3, 3), (3, 3, 2)], ids=str)
+def test_twice_is_once_unless_a_sum_is_lost_in_the_product(bits: tuple[int, int, int]) -> None:
+    """`between` is float32's 24 bits in the proof: all bits together, more than two sums'."""
+    assert 2 * bits[0] < sum(bits)
+    assert _decided_by_no_small_sum(*bits, between=sum(bits))
+
+
+@pytest.mark.parametrize("bits", [(3, 2, 3, 7), (4, 1, 2, 7), (5, 1, 1, 7)], ids=str)
+def test_with_fewer_bits_between_other_sums_decide_too(bits: tuple[int, int, int, int]) -> None:
+    held, first, second, between = bits
+    assert held + first + second > between or 2 * held >= between
+    assert not _decided_by_no_small_sum(*bits)
+
+
+@pytest.mark.parametrize("held", [FloatFormat(8, 11), FloatFormat(8, 12), E8M13], ids=str)
+def test_a_sum_that_holds_a_tie_beside_the_product_goes_another_way(held: FloatFormat) -> None:
+    how, m = _how(held), held.mantissa_bits
+    a = np.array([[2.0 ** -(m + 1), 2.0**-12, 1], [2.0**-m, 2.0**-12, 1.5]], np.float32)
+    b = np.array([[1, 2.0**-12, 1], [0.5, -(2.0**-12), 1]], np.float32)
+    assert _chosen(how, a, b, E5M2) == driver.EVEN
+    dots(a, b, None, how, E5M2)
 
 
 def _how(held: FloatFormat, **fields: Any) -> Any:
@@ -137,7 +159,7 @@ def test_factors_know_their_numbers() -> None:
         top = factors(extremes(np.array([odd, 1], np.float32)), BF16).top
         assert top + factors(extremes(np.array([2.0**-133], np.float32)), BF16).top > 100
     empty = factors(extremes(np.zeros((2, 0), np.float32)), BF16)
-    assert narrow_way(_how(BF16), empty.times(empty)).way in (driver.TWICE, driver.EVEN)
+    assert narrow_way(_how(BF16), empty.times(empty)).way == driver.TWICE
     zeros = np.zeros((3, 4), np.float32)
     found = dots(zeros, zeros, None, _how(BF16), BF16)
     assert_same(found, np.zeros(3, np.float32))
