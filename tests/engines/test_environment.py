@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 #: Every kernel of the engines.
 KERNELS = {
     "pack_panels", "product", "products", "tensor_tensor", "reduce_columns", "scan", "piecewise",
-    "softmax", "layernorm", "rmsnorm", "sums", "statistics", "pack", "accumulate",
+    "softmax", "layernorm", "rmsnorm", "sums", "statistics", "pack", "lay_blocks", "accumulate",
     "accumulate_integers", *(f"{function.value}_kernel" for function in Activation),
 }  # fmt: skip
 #: And where the processor multiplies bytes, what takes the place of `product` for int8.
