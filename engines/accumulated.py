@@ -47,7 +47,7 @@ from halfulp.engines.wide_operands import (
     lay_right,
     widen,
 )
-from halfulp.engines.wide_parameters import bits64, narrow_way, parameters
+from halfulp.engines.wide_parameters import bits64, fixed_way, narrow_way, parameters
 
 Array = npt.NDArray[Any]
 #: Fewer multiply-accumulates than this run in one thread.
@@ -189,9 +189,11 @@ def float_product(
         return out
     plan = schedule(how, shape.depth)
     a_format, b_format = (fmt for fmt in formats if isinstance(fmt, FloatFormat))
-    known = b.extremes if isinstance(b, Panels) else extremes(b)
-    products = factors(extremes(a), a_format).times(factors(known, b_format))
-    narrow = narrow_way(how, products)
+    narrow = fixed_way(how)
+    if narrow is None:
+        known = b.extremes if isinstance(b, Panels) else extremes(b)
+        products = factors(extremes(a), a_format).times(factors(known, b_format))
+        narrow = narrow_way(how, products)
     left = lay(a, True, plan.order, shape.batch)
     if narrow.way == driver.WIDE:
         left = widen(left, bits64(ldexp(1.0, a_format.emin)))

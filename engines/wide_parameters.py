@@ -139,8 +139,8 @@ _SMALLEST_EXPONENT = -149  # of float32's last place
 
 
 @functools.lru_cache(256)
-def narrow_way(how: Accumulation, products: Factors) -> NarrowWay:
-    """The way for products of which this is known."""
+def fixed_way(how: Accumulation) -> NarrowWay | None:
+    """The way for any products; None where it depends on them."""
     held, rounding = how.accumulator, how.rounding
     assert isinstance(held, FloatFormat)
     if how.extra_exponent_bits or how.flushes_results:
@@ -151,13 +151,23 @@ def narrow_way(how: Accumulation, products: Factors) -> NarrowWay:
         return _WIDE
     if held == FP32 and rounding is Rounding.NEAREST_EVEN:
         return _CHAIN_ROUNDED if how.rounds_products else _CHAIN
-    # what float32 would lose below its last place, nothing would tell
-    told = rounding in _WITHOUT_LOSS or products.finest >= _SMALLEST_EXPONENT
-    dropped = 23 - held.mantissa_bits
     stochastic = rounding is Rounding.STOCHASTIC
     needed = how.random_bits if stochastic else _NEEDED.get(rounding, 0)
-    if how.rounds_products or rounding not in _WAYS or dropped < needed or not told:
+    too_few = 23 - held.mantissa_bits < needed
+    return _WIDE if how.rounds_products or rounding not in _WAYS or too_few else None
+
+
+@functools.lru_cache(256)
+def narrow_way(how: Accumulation, products: Factors) -> NarrowWay:
+    """The way for products of which this is known."""
+    fixed, held, rounding = fixed_way(how), how.accumulator, how.rounding
+    if fixed is not None:
+        return fixed
+    assert isinstance(held, FloatFormat)
+    # what float32 would lose below its last place, nothing would tell
+    if rounding not in _WITHOUT_LOSS and products.finest < _SMALLEST_EXPONENT:
         return _WIDE
+    dropped, stochastic = 23 - held.mantissa_bits, rounding is Rounding.STOCHASTIC
     half = (1 << dropped) >> 1
     add = {Rounding.NEAREST_EVEN: half - 1, Rounding.NEAREST_AWAY: half}.get(rounding, 0)
     # float32's exponents: subnormals are rounded alike, past the largest number is infinity
